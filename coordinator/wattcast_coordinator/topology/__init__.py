@@ -1,0 +1,1 @@
+"""The power graph and the planning problem laid over it."""

@@ -1,0 +1,48 @@
+"""The one exception tree; every error tells an operator the place and the remedy.
+
+WattcastError                 exit 1  something failed
+├── ConfigError               exit 2  usage or configuration: file, key, suggestion
+├── Refused                   exit 3  an explained refusal: nothing was done
+├── Unreachable               exit 4  a device or peer does not answer (transient: try again)
+├── MissingExtraError         exit 5  an optional part is not installed
+└── DataError                 exit 1  a reading, message or file that cannot be trusted
+"""
+
+
+class WattcastError(Exception):
+    """Base of all errors raised on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(WattcastError):
+    """Wrong usage or configuration; the text names file, key and remedy."""
+
+    exit_code = 2
+
+
+class Refused(WattcastError):  # noqa: N818 - an outcome's name: "the command was refused"
+    """Deliberately not done; the text says why."""
+
+    exit_code = 3
+
+
+class Unreachable(WattcastError):  # noqa: N818 - a state's name: "the device is unreachable"
+    """A device or peer does not answer; trying again later may help."""
+
+    exit_code = 4
+
+
+class MissingExtraError(WattcastError):
+    """An optional dependency is absent."""
+
+    exit_code = 5
+
+    def __init__(self, module: str, extra: str) -> None:
+        self.module = module
+        self.extra = extra
+        super().__init__(f"{module} is not installed; remedy: pip install 'wattcast[{extra}]'")
+
+
+class DataError(WattcastError):
+    """Data that cannot be trusted: corrupt model, wrong shape, undecodable message."""

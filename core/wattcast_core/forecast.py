@@ -1,0 +1,39 @@
+"""A probabilistic forecast of one server's power."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+QUANTILES = (0.1, 0.5, 0.9, 0.99)
+
+
+class Kind(StrEnum):
+    """Which forecaster was served."""
+
+    LSTM = "lstm"
+    NAIVE = "naive"
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Quantiles of power over the horizon.
+
+    Attributes:
+        server: server id.
+        issued_at: data time of issue; row h is for ``issued_at + (h + 1) * step_s``.
+        step_s: step of the horizon.
+        quantiles_w: [H][4] watts at QUANTILES, not decreasing along a row.
+        kind: the forecaster that was served.
+        reason: why this one (trailing pinball of both, or too little history).
+        model_id: id of the LSTM, or ``naive``.
+        sampled_real_s: real time (epoch s) at which the newest reading used was taken.
+    """
+
+    server: str
+    issued_at: datetime
+    step_s: float
+    quantiles_w: tuple[tuple[float, ...], ...]
+    kind: Kind
+    reason: str
+    model_id: str
+    sampled_real_s: float

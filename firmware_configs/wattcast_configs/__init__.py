@@ -1,0 +1,1 @@
+"""What differs from site to site and device to device, and its strict loader."""

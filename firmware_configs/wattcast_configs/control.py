@@ -1,0 +1,90 @@
+"""The coordinator's own file: where it listens, where it keeps things, how it decides."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wattcast_configs import strict
+from wattcast_configs.site import ClockConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Addresses to bind; port 0 takes a free one."""
+
+    grpc: str = "127.0.0.1:7443"
+    rest: str = "127.0.0.1:7480"
+    cluster: str = "wattcast"
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """The etcd cluster; without endpoints one is started as a child.
+
+    Attributes:
+        endpoints: ``host:port`` of members.
+        ttl_s: real seconds of the leader's lease.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    ttl_s: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Redirector:
+    """The reverse proxy in front of the movable workloads.
+
+    Attributes:
+        kind: ``envoy`` or ``haproxy``.
+        dir: folder with its admin socket and endpoint files.
+    """
+
+    kind: str = "envoy"
+    dir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How risk is judged and how much may be done.
+
+    Attributes:
+        step_s: step of the decision cycle (data).
+        base_quantile, n1_quantile: quantile of load held under the limits.
+        confirm: a risk must stand in this many of the last ``confirm_of`` cycles (k of n).
+        max_moves, max_transfers: churn budget of one plan.
+        setup_real_s: real seconds a migration needs besides copying.
+        settle_real_s: real seconds to wait for all agents of a step.
+    """
+
+    step_s: float = 300.0
+    base_quantile: float = 0.99
+    n1_quantile: float = 0.9
+    confirm: int = 2
+    confirm_of: int = 3
+    max_moves: int = 6
+    max_transfers: int = 2
+    max_parallel: int = 2
+    dwell_s: float = 900.0
+    bandwidth_mib_s: float = 128.0
+    setup_real_s: float = 8.0
+    settle_real_s: float = 0.6
+    command_ttl_real_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The whole coordinator file; paths are relative to it."""
+
+    id: str
+    site: str
+    state_dir: str
+    listen: Listen = field(default_factory=Listen)
+    etcd: Etcd = field(default_factory=Etcd)
+    redirector: Redirector = field(default_factory=Redirector)
+    decision: Decision = field(default_factory=Decision)
+    clock: ClockConfig = field(default_factory=ClockConfig)
+
+
+def load_control(path: Path) -> Control:
+    """Read and check a coordinator file (ConfigError names file, key and remedy)."""
+    return strict.read(path, Control)

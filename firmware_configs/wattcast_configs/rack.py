@@ -1,0 +1,129 @@
+"""The rack file: what one agent reads, and where it reports."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wattcast_configs import strict
+from wattcast_configs.site import ClockConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent itself.
+
+    Attributes:
+        step_s: signature step in data seconds.
+        poll_real_s: real seconds between two polls of a device.
+        state_dir: where spool, fencing token and commissioning state live.
+        cluster: zeroconf name of the coordinator to look for.
+        interface: address zeroconf binds, e.g. 127.0.0.1; empty = all.
+    """
+
+    id: str
+    rack: str
+    state_dir: str
+    site: str = ""
+    step_s: float = 300.0
+    poll_real_s: float = 1.0
+    cluster: str = "wattcast"
+    interface: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """An explicit coordinator address; overrides discovery."""
+
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The model file; empty = the base model that ships."""
+
+    path: str = ""
+    manifest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device the agent polls.
+
+    Attributes:
+        profile: name of a device profile, e.g. ``raritan_xerus_pdu``.
+        unit: Modbus unit (device id).
+        server: for a cord meter, the server whose cord it measures; empty for others.
+        cord: index of that cord (0 or 1).
+        role: for an ATS input meter ``source_a`` or ``source_b`` of the ATS in ``ats``.
+        lab: true on a simulated or bench device: lab_only commands are allowed.
+    """
+
+    id: str
+    profile: str
+    host: str
+    port: int
+    unit: int = 1
+    server: str = ""
+    cord: int = 0
+    ats: str = ""
+    role: str = ""
+    lab: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AtsSafety:
+    """Limits of one transfer switch as commissioned.
+
+    Attributes:
+        rating_a: smallest of the switch's and the weakest breaker's rating on either path.
+        hold_up_ms: known hold-up of the loads behind it; must exceed transfer_ms.
+        dwell_s: least data time between two transfers.
+        max_per_hour: cap of transfers a data hour.
+        deadline_real_s: real seconds to wait for the active source to follow.
+        return_s: data seconds after which a self-return would have shown.
+    """
+
+    id: str
+    rating_a: float
+    commissioned: bool = False
+    hold_up_ms: float = 0.0
+    transfer_ms: float = 12.0
+    dwell_s: float = 300.0
+    max_per_hour: int = 4
+    deadline_real_s: float = 5.0
+    return_s: float = 60.0
+    voltage_min_v: float = 207.0
+    voltage_max_v: float = 253.0
+    frequency_min_hz: float = 49.5
+    frequency_max_hz: float = 50.5
+    phase_max_deg: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A server in this rack and the tags of its signature."""
+
+    id: str
+    cords: int = 2
+    node_exporter: str = ""
+    application: str = ""
+    version: str = ""
+    os: str = ""
+    criticality: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Rack:
+    """The whole rack file."""
+
+    agent: Agent
+    device: tuple[Device, ...]
+    server: tuple[Host, ...]
+    coordinator: Coordinator = field(default_factory=Coordinator)
+    model: Model = field(default_factory=Model)
+    ats: tuple[AtsSafety, ...] = ()
+    clock: ClockConfig = field(default_factory=ClockConfig)
+
+
+def load_rack(path: Path) -> Rack:
+    """Read and check a rack file (ConfigError names file, key and remedy)."""
+    return strict.read(path, Rack)

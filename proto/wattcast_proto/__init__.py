@@ -1,0 +1,1 @@
+"""The contract between agents and coordinator: protobuf stubs and their domain twins."""

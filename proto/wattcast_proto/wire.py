@@ -1,0 +1,261 @@
+"""Domain twins to protobuf and back; the only place that knows both."""
+
+from datetime import UTC, datetime, timedelta
+from typing import assert_never
+
+from wattcast_core.commands import AtsCommand, CommandResult, Outcome
+from wattcast_core.devices import DeviceState
+from wattcast_core.errors import DataError
+from wattcast_core.forecast import QUANTILES, Forecast, Kind
+from wattcast_core.messages import (
+    Ack,
+    AgentMessage,
+    Batch,
+    CoordinatorMessage,
+    Hello,
+    Rejected,
+    Welcome,
+)
+from wattcast_core.samples import Quality, Sample
+from wattcast_core.signature import FEATURES, Signature, Tags
+from wattcast_proto.v1 import agent_pb2 as pb
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_QUALITY = {q: pb.Quality.Value(f"QUALITY_{q.name}") for q in Quality}
+_KIND = {k: pb.ForecastKind.Value(f"FORECAST_KIND_{k.name}") for k in Kind}
+_OUTCOME = {o: pb.Outcome.Value(f"OUTCOME_{o.name}") for o in Outcome}
+_QUALITY_BACK = {v: k for k, v in _QUALITY.items()}
+_KIND_BACK = {v: k for k, v in _KIND.items()}
+_OUTCOME_BACK = {v: k for k, v in _OUTCOME.items()}
+
+
+def _ms(at: datetime) -> int:
+    return (at - _EPOCH) // _MS
+
+
+def _at(ms: int) -> datetime:
+    return _EPOCH + ms * _MS
+
+
+def _sample(s: Sample) -> pb.Sample:
+    return pb.Sample(
+        source=s.source,
+        quantity=s.quantity,
+        value=s.value,
+        at_ms=_ms(s.at),
+        quality=_QUALITY[s.quality],
+    )
+
+
+def _sample_back(m: pb.Sample) -> Sample:
+    return Sample(m.source, m.quantity, m.value, _at(m.at_ms), _QUALITY_BACK[m.quality])
+
+
+def _signature(s: Signature) -> pb.Signature:
+    t = s.tags
+    return pb.Signature(
+        server=s.server,
+        at_ms=_ms(s.at),
+        step_s=s.step_s,
+        cords_w=s.cords_w,
+        values=s.values,
+        quality=_QUALITY[s.quality],
+        tags=pb.Tags(
+            site=t.site,
+            rack=t.rack,
+            application=t.application,
+            version=t.version,
+            os=t.os,
+            criticality=t.criticality,
+            user_load=t.user_load,
+        ),
+    )
+
+
+def _signature_back(m: pb.Signature) -> Signature:
+    if len(m.values) != len(FEATURES):
+        raise DataError(
+            f"signature of {m.server}: {len(m.values)} values, expected {len(FEATURES)};"
+            " agent and coordinator must run the same protocol version"
+        )
+    t = m.tags
+    tags = Tags(t.site, t.rack, t.application, t.version, t.os, t.criticality, t.user_load)
+    return Signature(
+        m.server,
+        _at(m.at_ms),
+        m.step_s,
+        tuple(m.cords_w),
+        tuple(m.values),
+        tags,
+        _QUALITY_BACK[m.quality],
+    )
+
+
+def _forecast(f: Forecast) -> pb.Forecast:
+    return pb.Forecast(
+        server=f.server,
+        issued_at_ms=_ms(f.issued_at),
+        step_s=f.step_s,
+        quantiles_w=[w for row in f.quantiles_w for w in row],
+        kind=_KIND[f.kind],
+        reason=f.reason,
+        model_id=f.model_id,
+        sampled_real_s=f.sampled_real_s,
+    )
+
+
+def _forecast_back(m: pb.Forecast) -> Forecast:
+    n = len(QUANTILES)
+    if not m.quantiles_w or len(m.quantiles_w) % n:
+        raise DataError(f"forecast of {m.server}: {len(m.quantiles_w)} values, want {n} a step")
+    rows = tuple(tuple(m.quantiles_w[i : i + n]) for i in range(0, len(m.quantiles_w), n))
+    return Forecast(
+        m.server,
+        _at(m.issued_at_ms),
+        m.step_s,
+        rows,
+        _KIND_BACK[m.kind],
+        m.reason,
+        m.model_id,
+        m.sampled_real_s,
+    )
+
+
+def _device(d: DeviceState) -> pb.DeviceState:
+    return pb.DeviceState(
+        device=d.device,
+        kind=d.kind,
+        at_ms=_ms(d.at),
+        quality=_QUALITY[d.quality],
+        readings=dict(d.readings),
+        problem=d.problem,
+    )
+
+
+def _device_back(m: pb.DeviceState) -> DeviceState:
+    quality = _QUALITY_BACK[m.quality]
+    return DeviceState(m.device, m.kind, _at(m.at_ms), quality, dict(m.readings), m.problem)
+
+
+def _batch(b: Batch) -> pb.Batch:
+    return pb.Batch(
+        sequence=b.sequence,
+        samples=map(_sample, b.samples),
+        signatures=map(_signature, b.signatures),
+        forecasts=map(_forecast, b.forecasts),
+        devices=map(_device, b.devices),
+        live=b.live,
+    )
+
+
+def _batch_back(m: pb.Batch) -> Batch:
+    return Batch(
+        m.sequence,
+        tuple(map(_sample_back, m.samples)),
+        tuple(map(_signature_back, m.signatures)),
+        tuple(map(_forecast_back, m.forecasts)),
+        tuple(map(_device_back, m.devices)),
+        m.live,
+    )
+
+
+def _command(c: AtsCommand) -> pb.AtsCommand:
+    return pb.AtsCommand(
+        id=c.id,
+        token=c.token,
+        expires_real_s=c.expires_real_s,
+        ats=c.ats,
+        from_source=c.from_source,
+        to_source=c.to_source,
+    )
+
+
+def _result(r: CommandResult) -> pb.CommandResult:
+    return pb.CommandResult(
+        id=r.id,
+        ats=r.ats,
+        token=r.token,
+        outcome=_OUTCOME[r.outcome],
+        why=r.why,
+        at_ms=_ms(r.at),
+    )
+
+
+def encode_agent(message: AgentMessage) -> pb.AgentMessage:
+    """Wire form of a message from an agent."""
+    match message:
+        case Hello(agent, rack, versions, highest_token, features):
+            hello = pb.Hello(
+                agent=agent,
+                rack=rack,
+                versions=versions,
+                highest_token=highest_token,
+                features=features,
+            )
+            return pb.AgentMessage(hello=hello)
+        case Batch():
+            return pb.AgentMessage(batch=_batch(message))
+        case CommandResult():
+            return pb.AgentMessage(result=_result(message))
+        case _:
+            assert_never(message)
+
+
+def decode_agent(m: pb.AgentMessage) -> AgentMessage:
+    """Domain form of a message from an agent.
+
+    Raises:
+        DataError: the message is empty, or of an unknown kind, quality or shape.
+    """
+    try:
+        match m.WhichOneof("kind"):
+            case "hello":
+                h = m.hello
+                features = tuple(h.features)
+                return Hello(h.agent, h.rack, tuple(h.versions), h.highest_token, features)
+            case "batch":
+                return _batch_back(m.batch)
+            case "result":
+                r = m.result
+                outcome = _OUTCOME_BACK[r.outcome]
+                return CommandResult(r.id, r.ats, r.token, outcome, r.why, _at(r.at_ms))
+    except KeyError as error:
+        raise DataError(f"message from an agent: unknown enum value {error}") from error
+    raise DataError("message from an agent: empty or newer than this coordinator")
+
+
+def encode_coordinator(message: CoordinatorMessage) -> pb.CoordinatorMessage:
+    """Wire form of a message from the coordinator."""
+    match message:
+        case Welcome(version, token, acknowledged):
+            welcome = pb.Welcome(version=version, token=token, acknowledged=acknowledged)
+            return pb.CoordinatorMessage(welcome=welcome)
+        case Ack(sequence):
+            return pb.CoordinatorMessage(ack=pb.Ack(sequence=sequence))
+        case AtsCommand():
+            return pb.CoordinatorMessage(command=_command(message))
+        case Rejected(why):
+            return pb.CoordinatorMessage(rejected=pb.Rejected(why=why))
+        case _:
+            assert_never(message)
+
+
+def decode_coordinator(m: pb.CoordinatorMessage) -> CoordinatorMessage:
+    """Domain form of a message from the coordinator.
+
+    Raises:
+        DataError: the message is empty or of a kind this agent does not know.
+    """
+    match m.WhichOneof("kind"):
+        case "welcome":
+            return Welcome(m.welcome.version, m.welcome.token, m.welcome.acknowledged)
+        case "ack":
+            return Ack(m.ack.sequence)
+        case "command":
+            c = m.command
+            return AtsCommand(c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source)
+        case "rejected":
+            return Rejected(m.rejected.why)
+        case _:
+            raise DataError("message from the coordinator: empty or newer than this agent")

@@ -1,0 +1,74 @@
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from wattcast_core.commands import AtsCommand, CommandResult, Outcome
+from wattcast_core.devices import DeviceState
+from wattcast_core.errors import DataError
+from wattcast_core.forecast import Forecast, Kind
+from wattcast_core.messages import Ack, Batch, Hello, Rejected, Welcome
+from wattcast_core.samples import Quality, Sample, missing
+from wattcast_core.signature import FEATURES, Signature, Tags
+from wattcast_proto import wire
+from wattcast_proto.v1 import agent_pb2 as pb
+
+AT = datetime(2026, 3, 2, 8, 0, 0, 250_000, tzinfo=UTC)
+TAGS = Tags("lab", "r1", "shop", "1.2", "debian 12", 4, "high")
+BATCH = Batch(
+    7,
+    (Sample("pdu-r1-a", "power_w", 2345.5, AT),),
+    (Signature("r1-s01", AT, 300.0, (100.5, 80.25), tuple(range(len(FEATURES))), TAGS),),
+    (Forecast("r1-s01", AT, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, Kind.LSTM, "why", "m1", 5.5),),
+    (DeviceState("ats-r1", "ats", AT, Quality.STALE, {"active_source": 1.0}, "no answer"),),
+    live=False,
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Hello("agent-r1", "r1", (1, 2), 42),
+        BATCH,
+        CommandResult("c1", "ats-r1", 42, Outcome.MOVED_THEN_RETURNED, "source B lost", AT),
+    ],
+    ids=lambda m: type(m).__name__,
+)
+def test_what_an_agent_says_arrives_unchanged(message):
+    raw = wire.encode_agent(message).SerializeToString()
+    assert wire.decode_agent(pb.AgentMessage.FromString(raw)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Welcome(1, 42, -1), Ack(9), AtsCommand("c1", 42, 1e9, "ats-r1", "A", "B"), Rejected("no")],
+    ids=lambda m: type(m).__name__,
+)
+def test_what_the_coordinator_says_arrives_unchanged(message):
+    raw = wire.encode_coordinator(message).SerializeToString()
+    assert wire.decode_coordinator(pb.CoordinatorMessage.FromString(raw)) == message
+
+
+def test_a_gap_stays_a_gap_on_the_wire():
+    batch = Batch(1, (missing("m", "power_w", AT),))
+    back = wire.decode_agent(wire.encode_agent(batch))
+    assert isinstance(back, Batch)
+    assert math.isnan(back.samples[0].value)
+    assert back.samples[0].quality is Quality.MISSING
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pb.AgentMessage(),
+        pb.AgentMessage(batch=pb.Batch(samples=[pb.Sample(source="x")])),
+        pb.AgentMessage(batch=pb.Batch(forecasts=[pb.Forecast(server="x", quantiles_w=[1, 2])])),
+        pb.AgentMessage(
+            batch=pb.Batch(signatures=[pb.Signature(server="x", values=[1], quality=1)])
+        ),
+    ],
+    ids=["empty", "no quality", "ragged forecast", "short signature"],
+)
+def test_a_message_that_cannot_be_trusted_is_a_data_error(message):
+    with pytest.raises(DataError):
+        wire.decode_agent(message)

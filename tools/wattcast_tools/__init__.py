@@ -1,0 +1,1 @@
+"""The ``wattcast`` command, the demo, the simulated room and the benchmarks."""

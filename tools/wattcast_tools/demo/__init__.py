@@ -1,0 +1,1 @@
+"""The demonstration: a whole room, really run three times, on one machine."""

@@ -1,0 +1,102 @@
+"""The latest known facts about the site: fed by the agents' streams, read by the decision cycle."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from wattcast_coordinator.ports import MoveState, MoveStatus, RaiseEvent, Severity
+from wattcast_core.commands import CommandResult
+from wattcast_core.devices import DeviceState
+from wattcast_core.forecast import Forecast
+from wattcast_core.messages import Batch
+from wattcast_core.signature import Signature
+
+_REACTIONS_KEPT = 10_000
+_EVENTS_KEPT = 500
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Board:
+    """Newest forecast, signature and device state by id; an older one never replaces a newer."""
+
+    def __init__(self) -> None:
+        self.forecasts: dict[str, Forecast] = {}
+        self.signatures: dict[str, Signature] = {}
+        self.devices: dict[str, DeviceState] = {}
+        self.agents: dict[str, datetime] = {}
+        self.racks: dict[str, str] = {}
+        self.placement: dict[str, str] = {}
+        self.moves: dict[str, MoveStatus] = {}
+        self.results: list[CommandResult] = []
+        self.reactions_real_s: deque[float] = deque(maxlen=_REACTIONS_KEPT)
+        self.events: deque[RaiseEvent] = deque(maxlen=_EVENTS_KEPT)
+        self._issued: dict[str, datetime] = {}
+        self._answers: dict[str, asyncio.Future[CommandResult]] = {}
+        self._changed = asyncio.Event()
+
+    def take(self, agent: str, batch: Batch, now: datetime) -> None:
+        """Enter a stored batch; what waited in a spool is history and enters only if newest."""
+        _newest(self.signatures, {s.server: s for s in batch.signatures}, "at")
+        _newest(self.devices, {d.device: d for d in batch.devices}, "at")
+        _newest(self.forecasts, {f.server: f for f in batch.forecasts}, "issued_at")
+        if batch.live:
+            self.agents[agent] = now
+        if batch.forecasts:
+            self._issued[agent] = max(f.issued_at for f in batch.forecasts)
+        self._changed.set()
+
+    def complete(self, at: datetime, since: datetime) -> bool:
+        """Whether every agent heard since ``since`` has sent its forecasts of step ``at``."""
+        alive = [agent for agent, heard in self.agents.items() if heard >= since]
+        return bool(alive) and all(self._issued.get(a, since) >= at for a in alive)
+
+    async def wait_complete(self, at: datetime, since: datetime, patience_real_s: float) -> None:
+        """Return when ``complete`` or when patience ends."""
+        try:
+            async with asyncio.timeout(max(0.0, patience_real_s)):
+                while not self.complete(at, since):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def note(self, event: RaiseEvent) -> None:
+        """Log an event and keep it among the newest."""
+        level = logging.INFO if event.severity is Severity.INFO else logging.WARNING
+        _log.log(level, "%s %s: %s", event.at.strftime("%H:%M"), event.kind, event.text)
+        self.events.appendleft(event)
+
+    def answer(self, command: str) -> asyncio.Future[CommandResult]:
+        """The result of a command, as soon as its agent has sent it."""
+        loop = asyncio.get_running_loop()
+        return self._answers.setdefault(command, loop.create_future())
+
+    def take_answer(self, result: CommandResult) -> None:
+        """Hand an agent's result to whoever waits for it."""
+        future = self.answer(result.id)
+        if not future.done():
+            future.set_result(result)
+
+    def take_news(self) -> tuple[tuple[MoveStatus, ...], tuple[CommandResult, ...]]:
+        """Moves and results for one cycle; what has ended is handed out once."""
+        moves, results = tuple(self.moves.values()), tuple(self.results)
+        self.moves = {k: m for k, m in self.moves.items() if m.state is MoveState.RUNNING}
+        self.results = []
+        return moves, results
+
+    def note_reaction(self, decided_real_s: float, at: datetime) -> None:
+        """Note how long the oldest reading behind this step's forecasts waited for the decision."""
+        sampled = [f.sampled_real_s for f in self.forecasts.values() if f.issued_at == at]
+        if sampled:
+            self.reactions_real_s.append(decided_real_s - min(sampled))
+
+
+def _newest(known: dict[str, T], new: Mapping[str, T], key: str) -> None:
+    for name, item in new.items():
+        if name not in known or getattr(item, key) >= getattr(known[name], key):
+            known[name] = item

@@ -1,0 +1,28 @@
+"""Measure: the same code as the live system, over many seeds, against named peers.
+
+examples: wattcast bench story --seeds 30 --json
+          wattcast bench plan --seeds 10
+"""
+
+import argparse
+import importlib
+
+BENCHES = {
+    "story": ("wattcast_tools.bench_story", "Wattcast, guard band and no control on many seeds"),
+    "plan": ("wattcast_tools.bench_plan", "success and time of the planner on seeded problems"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``wattcast bench`` and its benchmarks."""
+    subs = parser.add_subparsers(metavar="BENCH", required=True)
+    for name, (module_name, text) in BENCHES.items():
+        module = importlib.import_module(module_name)
+        sub = subs.add_parser(name, help=text, description=module.__doc__)
+        module.add_arguments(sub)
+        sub.set_defaults(bench=module.run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen benchmark."""
+    return int(args.bench(args))

@@ -1,0 +1,57 @@
+"""``wattcast train``: train the base model from recordings."""
+
+import argparse
+import contextlib
+import json
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--base", action="store_true", required=True, help="the base model")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the recordings")
+    parser.add_argument(
+        "--out", type=Path, default=Path("model"), metavar="DIR", help="default: ./model"
+    )
+    parser.add_argument("--epochs", type=int, default=10, help="default: 10")
+    parser.add_argument("--seed", type=int, default=1, help="default: 1")
+    parser.add_argument(
+        "--limit-windows", type=int, default=80_000, metavar="N", help="default: 80000"
+    )
+    parser.add_argument(
+        "--trained-at",
+        type=date.fromisoformat,
+        metavar="DATE",
+        help="date written into the model (default: today; part of its sha256)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and report; the training itself reads no clock."""
+    from wattcast_coordinator.train.base import Request, train
+    from wattcast_core.errors import ConfigError
+
+    if args.epochs < 1 or args.limit_windows < 1:
+        raise ConfigError("--epochs and --limit-windows must be at least 1")
+    trained_at = args.trained_at or datetime.now(UTC).date()
+    request = Request(
+        data=args.data,
+        out=args.out,
+        epochs=args.epochs,
+        seed=args.seed,
+        windows=args.limit_windows,
+        trained_at=trained_at.isoformat(),
+    )
+    with contextlib.redirect_stdout(sys.stderr):  # the frameworks print too
+        manifest = train(request, lambda line: print(line, flush=True))
+    if args.json:
+        print(json.dumps(manifest))
+        return 0
+    print(f"{args.out / manifest['file']}: {manifest['id']}, sha256 {manifest['sha256']}")
+    for name, scores in manifest["scores"].items():
+        totals = {k: v["pinball_w"]["total"] for k, v in scores.items() if isinstance(v, dict)}
+        print(f"  {name}: pinball W " + ", ".join(f"{k} {v:g}" for k, v in totals.items()))
+    return 0

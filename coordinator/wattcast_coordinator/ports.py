@@ -138,12 +138,18 @@ class MoveState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MoveStatus:
-    """A migration that was started; kept until the core has seen it finish."""
+    """A migration that was started; kept until the core has seen it finish.
+
+    Attributes:
+        step: the step under way, or how it ended.
+        duration_s: real seconds it took so far in this run.
+    """
 
     intent: str
     move: Move
     state: MoveState
     step: str = ""
+    duration_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,9 @@ class Executor(Protocol):
 
     async def placement(self) -> Mapping[str, tuple[str, ...]]:
         """Workload -> servers on which an instance runs."""
+
+    async def address(self, workload: str, server: str) -> str | None:
+        """``host:port`` of a running instance, empty if stopped, None if nothing is kept."""
 
     async def start(self, workload: str, server: str) -> str:
         """Start an instance (idempotent) and return its ``host:port``."""

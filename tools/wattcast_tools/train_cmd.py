@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=10, help="default: 10")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     parser.add_argument(
-        "--limit-windows", type=int, default=80_000, metavar="N", help="default: 80000"
+        "--limit-windows", type=int, default=100_000, metavar="N", help="default: 100000"
     )
     parser.add_argument(
         "--trained-at",

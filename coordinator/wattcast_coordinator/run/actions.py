@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from wattcast_coordinator.coord.intents import Intent, IntentKind, Intents, IntentState
@@ -90,7 +90,7 @@ class Actions:
             await asyncio.sleep(_RECONNECT_REAL_S / _RECONNECT_TRIES)
         await self._command(intent, transfer)
 
-    async def _issue(self, ident: str, kind: IntentKind, what: dict[str, str | float]) -> Intent:
+    async def _issue(self, ident: str, kind: IntentKind, what: Mapping[str, str | float]) -> Intent:
         return await self._intents.issue(ident, kind, what, self._parts.now())
 
     def _begin(self, intent: Intent, move: Move) -> None:
@@ -102,12 +102,11 @@ class Actions:
             self._board.moves[intent.id] = replace(self._board.moves[intent.id], step=step)
 
         intent = await self._intents.advance(intent, IntentState.RUNNING, self._parts.now())
-        start_real_s = time.monotonic()
         status = await self._run(intent.id, move, progress)
         if status.state is MoveState.DONE:
             self._board.placement[move.workload] = move.target
-        duration_s = time.monotonic() - start_real_s
-        result = f"{status.step or status.state}; {duration_s:.1f} s"
+        self._board.durations_real_s[intent.id] = status.duration_s
+        result = f"{status.step or status.state}; {status.duration_s:.1f} s"
         await self._intents.advance(intent, _MOVE_ENDS[status.state], self._parts.now(), result)
         self._board.moves[intent.id] = status
 

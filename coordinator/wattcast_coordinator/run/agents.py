@@ -15,19 +15,17 @@ class Handler:
 
     Args:
         token: the fencing token of the present term, 0 if this coordinator does not lead.
-        joined: called when an agent was welcomed.
+
+    Attributes:
+        joined: called when an agent was welcomed; set by who leads.
     """
 
+    joined: Callable[[Hello], Awaitable[None]]
+
     def __init__(
-        self,
-        store: AsyncStore,
-        board: Board,
-        clock: DataClock,
-        token: Callable[[], int],
-        joined: Callable[[Hello], Awaitable[None]],
+        self, store: AsyncStore, board: Board, clock: DataClock, token: Callable[[], int]
     ) -> None:
-        self._store, self._board, self._clock = store, board, clock
-        self._token, self._joined = token, joined
+        self._store, self._board, self._clock, self._token = store, board, clock, token
 
     async def on_hello(self, hello: Hello) -> Welcome | Rejected:
         """Welcome an agent with the token and the highest sequence that is stored."""
@@ -39,7 +37,7 @@ class Handler:
                 " etcd's data was lost or exchanged; remedy: restore it, or reset the agent's state"
             )
         self._board.racks[hello.rack] = hello.agent
-        await self._joined(hello)
+        await self.joined(hello)
         return Welcome(PROTOCOL_VERSION, token, self._store.acknowledged(hello.agent))
 
     async def on_batch(self, agent: str, batch: Batch) -> None:

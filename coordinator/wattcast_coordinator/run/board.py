@@ -34,6 +34,7 @@ class Board:
         self.moves: dict[str, MoveStatus] = {}
         self.results: list[CommandResult] = []
         self.reactions_real_s: deque[float] = deque(maxlen=_REACTIONS_KEPT)
+        self.durations_real_s: dict[str, float] = {}
         self.events: deque[RaiseEvent] = deque(maxlen=_EVENTS_KEPT)
         self._issued: dict[str, datetime] = {}
         self._answers: dict[str, asyncio.Future[CommandResult]] = {}

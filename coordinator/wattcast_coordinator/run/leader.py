@@ -4,13 +4,16 @@ import asyncio
 import time
 from datetime import datetime, timedelta
 
+from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Leadership
 from wattcast_coordinator.coord.intents import Intents
 from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.errors import DataError
@@ -20,13 +23,14 @@ from wattcast_core.units import step_floor
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
 _PRUNE_CYCLES = 288
+_SHOW_REAL_S = 1.0
 
 
 class Leader:
     """Runs the decision cycle while this coordinator leads."""
 
-    def __init__(self, parts: Parts, graph: Graph) -> None:
-        self._parts, self._graph = parts, graph
+    def __init__(self, parts: Parts, graph: Graph, view: LiveView) -> None:
+        self._parts, self._graph, self._view = parts, graph, view
         self._decision = parts.control.decision
         self._registry: Registry | None = None
 
@@ -37,11 +41,14 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement()
         async with asyncio.TaskGroup() as tasks:
-            actions = Actions(self._parts, Intents(leadership), leadership.token, tasks)
+            intents = Intents(leadership)
+            actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
             text = f"{self._parts.control.id} leads with token {leadership.token}"
             event = RaiseEvent(Severity.INFO, "leader", text, self._parts.now())
             await self._parts.tell(event)
+            self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
+            tasks.create_task(self._show(intents))
             await self._cycles(state, keeper, actions)
 
     async def joined(self, hello: Hello) -> None:
@@ -67,7 +74,17 @@ class Leader:
         self._parts.board.note_reaction(time.time(), at)
         for effect in effects:
             await actions.do(effect)
+        self._view.note_loads(at)
+        self._view.fans = fans(state, inputs, self._graph, self._decision)
+        self._view.plan = state.plan.why if state.plan else ()
         return state
+
+    async def _show(self, intents: Intents) -> None:
+        """Keep what people see of etcd and the store up to date."""
+        while True:
+            self._view.intents = {i.id: i for i in await intents.list()}
+            self._view.counts = await self._parts.store.counts()
+            await asyncio.sleep(_SHOW_REAL_S)
 
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board

@@ -9,6 +9,7 @@ from wattcast_configs.site import Site
 from wattcast_coordinator.act.migration import Migrator
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_coordinator.ports import Executor, RaiseEvent
+from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
@@ -24,6 +25,7 @@ class Parts:
     board: Board
     store: AsyncStore
     agents: AgentServer
+    handler: Handler
     executor: Executor
     migrator: Migrator
 

@@ -1,0 +1,113 @@
+"""From the rack file to what the pure parts need."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from wattcast_agent.safety.limits import SOURCES, Limits
+from wattcast_agent.signature.layout import HostSpec, Layout
+from wattcast_agent.step import Setup
+from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
+from wattcast_configs.rack import Device, Model, Rack
+from wattcast_core.errors import ConfigError
+from wattcast_core.signature import Tags
+
+_ROLES = {"source_a": "A", "source_b": "B"}
+
+
+def setup(rack: Rack, kinds: Mapping[str, str]) -> Setup:
+    """Layout, switches and their input meters.
+
+    Args:
+        rack: the rack file.
+        kinds: profile -> kind of device.
+
+    Raises:
+        ConfigError: ids that clash or do not resolve.
+    """
+    _check_ids(rack)
+    devices = {d.id: d for d in rack.device}
+    return Setup(_layout(rack, kinds), _switches(rack, devices), _inputs(rack, devices))
+
+
+def model_files(model: Model, base: Path) -> tuple[Path, Path]:
+    """Model and manifest; relative paths count from the rack file's folder ``base``."""
+    if not model.path:
+        return BASE_MODEL, BASE_MANIFEST
+    path = base / model.path
+    return path, base / model.manifest if model.manifest else path.with_suffix(".manifest.json")
+
+
+def _check_ids(rack: Rack) -> None:
+    seen: set[str] = set()
+    for name in (*(d.id for d in rack.device), *(s.id for s in rack.server)):
+        if name in seen:
+            raise ConfigError(f"rack file: id '{name}' is given twice; each device needs its own")
+        seen.add(name)
+    if not rack.server:
+        raise ConfigError("rack file: no [[server]]; add the servers of this rack")
+
+
+def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:
+    hosts = {h.id: h for h in rack.server}
+    cords: dict[str, tuple[str, int]] = {}
+    for device in rack.device:
+        if device.server:
+            host = hosts.get(device.server)
+            if host is None or not 0 <= device.cord < host.cords:
+                raise ConfigError(
+                    f"device {device.id}: server '{device.server}' has no cord {device.cord};"
+                    " give [[server]] id and cords"
+                )
+            if (device.server, device.cord) in cords.values():
+                raise ConfigError(f"device {device.id}: its cord already has a meter")
+            cords[device.id] = (device.server, device.cord)
+    a = rack.agent
+    specs = tuple(
+        HostSpec(h.id, h.cords, Tags(a.site, a.rack, h.application, h.version, h.os, h.criticality))
+        for h in rack.server
+    )
+    return Layout(specs, cords, _inlets(rack, kinds))
+
+
+def _inlets(rack: Rack, kinds: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """A rack PDU and its cord meters share a gateway: the inlet is the sum of the cords."""
+    gateways: dict[tuple[str, int], list[Device]] = defaultdict(list)
+    for device in rack.device:
+        gateways[device.host, device.port].append(device)
+    found = {}
+    for devices in gateways.values():
+        inlets = [d.id for d in devices if kinds.get(d.profile) == "pdu"]
+        meters = frozenset(d.id for d in devices if kinds.get(d.profile) == "meter")
+        if len(inlets) == 1 and meters:
+            found[inlets[0]] = meters
+    return found
+
+
+def _switches(rack: Rack, devices: Mapping[str, Device]) -> dict[str, Limits]:
+    for ats in rack.ats:
+        if ats.id not in devices:
+            raise ConfigError(f"[[ats]] {ats.id}: no [[device]] has this id; known: {[*devices]}")
+    return {ats.id: Limits(**asdict(ats), lab=devices[ats.id].lab) for ats in rack.ats}
+
+
+def _inputs(rack: Rack, devices: Mapping[str, Device]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for device in rack.device:
+        if not device.role:
+            continue
+        if device.role not in _ROLES or device.ats not in devices:
+            raise ConfigError(
+                f"device {device.id}: role '{device.role}' of ats '{device.ats}' is unknown;"
+                f" give one of {', '.join(_ROLES)} and the id of a transfer switch"
+            )
+        found.setdefault(device.ats, {})[_ROLES[device.role]] = device.id
+    for ats in rack.ats:
+        lacking = [s for s in SOURCES if s not in found.get(ats.id, {})]
+        if lacking:
+            raise ConfigError(
+                f"[[ats]] {ats.id}: no meter on input {', '.join(lacking)}; add [[device]] with"
+                f' ats = "{ats.id}" and role = "source_a" or "source_b", or remove the entry'
+            )
+    return found

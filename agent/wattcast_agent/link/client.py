@@ -1,0 +1,229 @@
+"""Keeps one stream to the coordinator, whatever happens to it."""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Any, Protocol, assert_never
+
+import grpc
+import grpc.aio
+
+from wattcast_agent.link import codec
+from wattcast_core.commands import AtsCommand, CommandResult
+from wattcast_core.errors import DataError, Unreachable, WattcastError
+from wattcast_core.messages import Ack, CoordinatorMessage, Hello, Rejected, Welcome
+from wattcast_proto import wire
+from wattcast_proto.v1 import agent_pb2_grpc
+
+_log = logging.getLogger(__name__)
+_HANDSHAKE_REAL_S = 5.0
+_ACK_REAL_S = 15.0  # no acknowledgement for so long: the coordinator hangs
+_BACKOFF_REAL_S = (0.2, 5.0)
+_IN_FLIGHT = 8  # messages sent and not yet acknowledged
+_MESSAGE_BYTES = 512 * 1024
+_JOIN = 64  # spooled batches in one message at most
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Outbox(Protocol):
+    """The spool, as the link uses it."""
+
+    highest: int
+
+    def pending(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Unacknowledged batches after a sequence, in order."""
+
+    def ack(self, sequence: int) -> None:
+        """Forget batches up to ``sequence``."""
+
+
+class Directory(Protocol):
+    """Knows where coordinators are."""
+
+    async def address(self) -> str:
+        """``host:port`` of the one to try next; waits until there is one."""
+
+    def failed(self, address: str) -> None:
+        """This one did not serve us."""
+
+
+class Link:
+    """The agent's end of the stream.
+
+    Batches go up in the order of their sequence. After an absence the waiting ones go first,
+    many to a message and not marked live, except the newest one, which still tells the present.
+    A command result is sent again on a new stream until the stream took it.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        directory: Directory,
+        hello: Callable[[], Hello],
+        inbox: Callable[[AtsCommand | Welcome], None],
+    ) -> None:
+        """Wire the link.
+
+        Args:
+            outbox: where batches wait.
+            directory: where coordinators are.
+            hello: the first message, made anew for each stream.
+            inbox: takes what the coordinator wants.
+        """
+        self._outbox, self._directory, self._hello, self._inbox = outbox, directory, hello, inbox
+        self._older = outbox.highest  # batches of an earlier life of this agent are never live
+        self._results: deque[CommandResult] = deque(maxlen=100)
+        self._changed = asyncio.Event()
+        self._acked = -1
+        self._progress = 0.0
+        self._said = ""
+
+    def wake(self) -> None:
+        """A batch was added to the outbox."""
+        self._changed.set()
+
+    def answer(self, result: CommandResult) -> None:
+        """Send the result of a command, now or on the next stream."""
+        self._results.append(result)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Connect, serve, and connect again with back-off, until cancelled."""
+        least, most = _BACKOFF_REAL_S
+        spread = 0.75 + zlib.crc32(self._hello().agent.encode()) % 1000 / 2000  # agents not at once
+        delay = least
+        while True:
+            address = await self._directory.address()
+            began = time.monotonic()
+            try:
+                await self._session(address)
+            except grpc.aio.AioRpcError as error:
+                self._say(f"{address}: {error.code().name}: {_brief(error.details())}")
+            except WattcastError as error:
+                self._say(f"{address}: {error}")
+            except asyncio.InvalidStateError:
+                self._say(f"{address}: stream ended")
+            except Exception:  # noqa: BLE001 - one bad message must not end the agent's only way up
+                _log.exception("coordinator %s: unexpected", address)
+            self._directory.failed(address)
+            delay = least if time.monotonic() - began > most else min(most, 2 * delay)
+            await asyncio.sleep(delay * spread)
+
+    async def _session(self, address: str) -> None:
+        async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
+            call: Any = agent_pb2_grpc.AgentLinkStub(channel).Connect()
+            await call.write(wire.encode_agent(self._hello()))
+            welcome = await self._greeting(call)
+            self._say(f"connected to {address}, token {welcome.token}", logging.INFO)
+            self._acked, self._progress = welcome.acknowledged, time.monotonic()
+            self._outbox.ack(welcome.acknowledged)
+            self._inbox(welcome)
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(self._swallow(self._receive(call)))
+                sending = group.create_task(self._swallow(self._send(call)))
+                await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+                ended = receiving if receiving.done() else sending
+                receiving.cancel()
+                sending.cancel()
+            raise ended.result()
+
+    async def _swallow(self, coroutine: Any) -> Exception:
+        """Run one direction; its end is an answer, not an exception group."""
+        try:
+            await coroutine
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, WattcastError) as error:
+            return error
+        return Unreachable("the coordinator closed the stream")
+
+    async def _greeting(self, call: Any) -> Welcome:
+        try:
+            first = await asyncio.wait_for(call.read(), _HANDSHAKE_REAL_S)
+        except TimeoutError as error:
+            raise Unreachable("no answer to the Hello") from error
+        if first is grpc.aio.EOF:
+            raise Unreachable(f"closed before a Welcome: {_brief(await call.details())}")
+        message = wire.decode_coordinator(first)
+        if isinstance(message, Rejected):
+            raise Unreachable(f"rejected: {message.why}")
+        if not isinstance(message, Welcome):
+            raise DataError("the coordinator's first message is not a Welcome")
+        return message
+
+    async def _receive(self, call: Any) -> None:
+        while (received := await call.read()) is not grpc.aio.EOF:
+            self._take(wire.decode_coordinator(received))
+        code = await call.code()
+        raise Unreachable(f"stream ended, {code.name}: {_brief(await call.details())}")
+
+    def _take(self, message: CoordinatorMessage) -> None:
+        match message:
+            case Ack(sequence):
+                self._outbox.ack(sequence)
+                self._acked, self._progress = max(self._acked, sequence), time.monotonic()
+                self._changed.set()
+            case AtsCommand() | Welcome():
+                self._inbox(message)
+            case Rejected(why):
+                raise Unreachable(f"rejected: {why}")
+            case _:
+                assert_never(message)
+
+    async def _send(self, call: Any) -> None:
+        sent, backlog_end = self._acked, self._outbox.highest
+        flying: deque[int] = deque()
+        while True:
+            self._changed.clear()
+            while self._results:
+                await call.write(wire.encode_agent(self._results[0]))
+                self._results.popleft()
+            while flying and flying[0] <= self._acked:
+                flying.popleft()
+            rows = self._next(sent, backlog_end) if len(flying) < _IN_FLIGHT else []
+            if rows:
+                live = self._live(rows[0][0], backlog_end)
+                if not flying:
+                    self._progress = time.monotonic()
+                await call.write(codec.join(rows, live=live))
+                sent = rows[-1][0]
+                flying.append(sent)
+            else:
+                await self._wait(waiting_for_ack=bool(flying))
+
+    def _next(self, sent: int, backlog_end: int) -> list[tuple[int, bytes]]:
+        """Batches of the next message: alike in being live, and not too many bytes."""
+        rows = self._outbox.pending(sent, _JOIN)
+        if not rows or self._live(rows[0][0], backlog_end):
+            return rows[:1]
+        old = list(takewhile(lambda row: not self._live(row[0], backlog_end), rows))
+        most = max(1, _MESSAGE_BYTES * len(old) // max(1, sum(len(body) for _, body in old)))
+        return old[:most]
+
+    def _live(self, sequence: int, backlog_end: int) -> bool:
+        newest = sequence == self._outbox.highest and sequence > self._older
+        return newest or sequence > backlog_end
+
+    async def _wait(self, *, waiting_for_ack: bool) -> None:
+        left = self._progress + _ACK_REAL_S - time.monotonic() if waiting_for_ack else None
+        try:
+            await asyncio.wait_for(self._changed.wait(), left)
+        except TimeoutError as error:
+            raise Unreachable(f"no acknowledgement for {_ACK_REAL_S:.0f} s") from error
+
+    def _say(self, text: str, level: int = logging.WARNING) -> None:
+        """Log a change of state, not every attempt."""
+        if text != self._said:
+            _log.log(level, "coordinator: %s", text)
+        self._said = text
+
+
+def _brief(text: str | None) -> str:
+    return (text or "no details").splitlines()[0][:200]

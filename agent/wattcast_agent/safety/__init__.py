@@ -1,0 +1,1 @@
+"""Interlocks, fencing and read-back of transfer switches. Pure."""

@@ -1,0 +1,1 @@
+"""From samples to one aligned vector a server a step. Pure."""

@@ -1,0 +1,1 @@
+"""SQLite store and forward, and the safety state, in one file."""

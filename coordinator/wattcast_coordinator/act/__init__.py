@@ -1,0 +1,1 @@
+"""Where decisions become deeds: workload engines, reverse proxies, running migrations."""

@@ -1,0 +1,1 @@
+"""Forecasts of servers added up over the power graph, with their correlation."""

@@ -1,0 +1,199 @@
+"""What people see: snapshots for REST and the page, and the protocol that provides them."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.store.results import HistoryPoint
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_known)]
+"""A number, or null where it is not known (JSON has no NaN)."""
+
+
+class Snapshot(BaseModel):
+    """Base of all snapshots; they never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class Point(Snapshot):
+    """Load at a time."""
+
+    at: datetime
+    load_w: Number
+
+
+class Fan(Snapshot):
+    """Forecast of a load: element h of a list is for ``issued_at + (h + 1) * step_s``."""
+
+    issued_at: datetime
+    step_s: float
+    q10: tuple[Number, ...]
+    q50: tuple[Number, ...]
+    q90: tuple[Number, ...]
+    q99: tuple[Number, ...]
+
+
+class WorstLoss(Snapshot):
+    """The contingency that brings a feed closest to its emergency limit."""
+
+    contingency: str
+    load_w: Number
+
+
+class FeedView(Snapshot):
+    """A feed with its limits, past and forecast."""
+
+    id: str
+    load_w: Number
+    limit_w: float
+    limit_n1_w: float
+    history: tuple[Point, ...] = ()
+    forecast: Fan | None = None
+    worst_n1: WorstLoss | None = None
+
+
+class AtsView(Snapshot):
+    """A transfer switch; ``sources`` names the rack PDU behind ``A`` and ``B``."""
+
+    id: str
+    rack: str
+    active: str
+    preferred: str
+    quality: str
+    sources: dict[str, str]
+    load_w: Number = None
+    problem: str = ""
+
+
+class ServerView(Snapshot):
+    """The latest signature of a server and which forecaster serves it."""
+
+    id: str
+    rack: str
+    at: datetime
+    power_w: Number
+    cords_w: tuple[Number, ...]
+    cpu_pct: Number
+    memory_used_pct: Number = None
+    inlet_temperature_c: Number = None
+    quality: str
+    application: str = ""
+    forecast_kind: str = ""
+    forecast_reason: str = ""
+    forecast_q50_w: Number = None
+
+
+class WorkloadView(Snapshot):
+    """Where a workload runs."""
+
+    id: str
+    server: str
+    application: str = ""
+    movable: bool = False
+
+
+class MigrationView(Snapshot):
+    """A migration: ``state`` is running, done, undone or failed; durations are real seconds."""
+
+    id: str
+    workload: str
+    source: str
+    target: str
+    state: str
+    step: str = ""
+    why: str = ""
+    requests: int = 0
+    failed_requests: int = 0
+    acknowledged_writes: int = 0
+    lost_writes: int = 0
+    duration_s: Number = None
+
+
+class CommandView(Snapshot):
+    """A command to a transfer switch; verified means that the active source was read back."""
+
+    id: str
+    token: int
+    ats: str
+    from_source: str
+    to_source: str
+    state: str
+    verified: bool = False
+    why: str = ""
+
+
+class EventView(Snapshot):
+    """Something people should know."""
+
+    at: datetime
+    severity: str
+    kind: str
+    text: str
+
+
+class LeaderView(Snapshot):
+    """Who decides; the token grows with each term (0 = nobody leads)."""
+
+    id: str = ""
+    token: int = 0
+
+
+class AgentView(Snapshot):
+    """An agent; last_seen is the data time of its last batch."""
+
+    id: str
+    rack: str
+    connected: bool
+    last_seen: datetime | None = None
+
+
+class StoreView(Snapshot):
+    """How much the signature database holds."""
+
+    engine: str = "duckdb"
+    samples: int = 0
+    signatures: int = 0
+    lstm: int = 0
+    naive: int = 0
+    rows: int = 0
+
+
+class State(Snapshot):
+    """Everything at one data time; ``plan`` is the explanation of the plan that stands."""
+
+    now: datetime
+    speed: float = 1.0
+    feeds: tuple[FeedView, ...] = ()
+    ats: tuple[AtsView, ...] = ()
+    servers: tuple[ServerView, ...] = ()
+    workloads: tuple[WorkloadView, ...] = ()
+    migrations: tuple[MigrationView, ...] = ()
+    commands: tuple[CommandView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    plan: tuple[str, ...] = ()
+    leader: LeaderView = LeaderView()
+    agents: tuple[AgentView, ...] = ()
+    store: StoreView = StoreView()
+
+
+class View(Protocol):
+    """What the faces for people ask the coordinator."""
+
+    def state(self) -> State:
+        """The newest snapshot; the same object as long as nothing changed."""
+
+    async def history(self, server: str, since: datetime) -> Sequence[HistoryPoint]:
+        """Stored steps of a server, oldest first."""
+
+    async def events(self, limit: int) -> Sequence[RaiseEvent]:
+        """The newest stored events, newest first."""

@@ -1,0 +1,1 @@
+"""Coordination in etcd: leader election, registry of agents, intents, the core's state."""

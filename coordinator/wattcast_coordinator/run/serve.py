@@ -1,0 +1,149 @@
+"""Builds the coordinator and runs it until SIGTERM."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattcast_configs.control import Control
+from wattcast_configs.site import Site, load_site
+from wattcast_coordinator.act.choose import redirector
+from wattcast_coordinator.act.engine import EngineExecutor
+from wattcast_coordinator.act.migration import Migrator
+from wattcast_coordinator.api.agents import AgentServer
+from wattcast_coordinator.api.rest import create_app
+from wattcast_coordinator.api.server import WebServer
+from wattcast_coordinator.coord.announce import Announcer
+from wattcast_coordinator.coord.election import Elector
+from wattcast_coordinator.coord.etcd import Etcd
+from wattcast_coordinator.coord.server import EtcdServer
+from wattcast_coordinator.run.agents import Handler
+from wattcast_coordinator.run.board import Board
+from wattcast_coordinator.run.leader import Leader
+from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.view import LiveView
+from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.queue import AsyncStore
+from wattcast_coordinator.topology import graph
+from wattcast_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class _Running:
+    elector: Elector
+    leader: Leader
+    endpoints: dict[str, str]
+
+
+async def serve(control: Control, folder: Path, ready: Path | None = None) -> None:
+    """Run a coordinator; relative paths of its file are relative to ``folder``.
+
+    Args:
+        control: the coordinator's configuration.
+        folder: where it was read from.
+        ready: file that is written with the bound endpoints (JSON) when all is up.
+
+    Raises:
+        ConfigError: wrong site, port taken, etcd missing; the text names the remedy.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _running(control, folder, stop) as running:
+        if ready is not None:
+            _write(ready, running.endpoints)
+        await _until(stop, running)
+
+
+async def _until(stop: asyncio.Event, running: _Running) -> None:
+    """Campaign and lead until ``stop``; an error of the leader ends the coordinator."""
+    campaign = asyncio.create_task(running.elector.run(running.leader.lead))
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait((campaign, stopping), return_when=asyncio.FIRST_COMPLETED)
+    for task in (campaign, stopping):
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await campaign
+    if campaign in done:
+        campaign.result()
+
+
+@asynccontextmanager
+async def _running(control: Control, folder: Path, stop: asyncio.Event) -> AsyncIterator[_Running]:
+    site = load_site(folder / control.site)
+    state_dir = folder / control.state_dir
+    async with AsyncExitStack() as stack:
+        endpoints = list(control.etcd.endpoints)
+        if not endpoints:
+            etcd_server = await EtcdServer.start(state_dir / "etcd")
+            stack.push_async_callback(etcd_server.stop)
+            endpoints = [etcd_server.endpoint]
+        etcd = Etcd(endpoints)
+        stack.push_async_callback(etcd.close)
+        elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
+        parts = await _parts(control, site, state_dir, folder, elector, stack)
+        view = LiveView(parts)
+        leader = Leader(parts, graph.build(site), view)
+        parts.handler.joined = leader.joined
+        bound = await _listen(parts, view, stop, stack)
+        yield _Running(elector, leader, {**bound, "etcd": ",".join(endpoints)})
+
+
+async def _parts(
+    control: Control,
+    site: Site,
+    state_dir: Path,
+    folder: Path,
+    elector: Elector,
+    stack: AsyncExitStack,
+) -> Parts:
+    clock, board = control.clock.clock(), Board()
+    store = AsyncStore(DuckStore(state_dir / "signatures.duckdb"))
+    stack.push_async_callback(store.close)
+    handler = Handler(store, board, clock, lambda: elector.token)
+    executor = EngineExecutor.of_site(site)
+    stack.push_async_callback(executor.aclose)
+    proxy = redirector(control.redirector.kind, folder / control.redirector.dir)
+    stack.push_async_callback(proxy.aclose)
+    migrator = Migrator(executor, proxy)
+    stack.push_async_callback(migrator.aclose)
+    agents = AgentServer(handler)
+    return Parts(control, site, clock, board, store, agents, handler, executor, migrator)
+
+
+async def _listen(
+    parts: Parts, view: LiveView, stop: asyncio.Event, stack: AsyncExitStack
+) -> dict[str, str]:
+    """Open the ports and announce the coordinator; returns what was bound."""
+    listen = parts.control.listen
+    grpc_host, _ = _split(listen.grpc, "listen.grpc")
+    rest_host, rest_port = _split(listen.rest, "listen.rest")
+    grpc_port = await parts.agents.start(listen.grpc)
+    stack.push_async_callback(parts.agents.stop)
+    web = WebServer(create_app(view, stop))
+    bound_rest = await web.start(rest_host, rest_port)
+    stack.push_async_callback(web.stop)
+    stack.callback(stop.set)
+    announcer = Announcer()
+    await announcer.start(grpc_host, grpc_port, listen.cluster, listen.interface)
+    stack.push_async_callback(announcer.stop)
+    rest = f"http://{rest_host}:{bound_rest}"
+    return {"grpc": f"{grpc_host}:{grpc_port}", "rest": f"{rest}/api/v1", "dashboard": f"{rest}/"}
+
+
+def _split(address: str, key: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"{key}: '{address}' is not host:port; give e.g. 127.0.0.1:7443")
+    return host, int(port)
+
+
+def _write(path: Path, endpoints: dict[str, str]) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({**endpoints, "pid": os.getpid()}))
+    part.replace(path)

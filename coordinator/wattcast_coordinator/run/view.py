@@ -1,0 +1,204 @@
+"""What the REST API and the page show: snapshots of the board, made anew when it changed."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+
+from wattcast_coordinator.api.view import (
+    AgentView,
+    AtsView,
+    CommandView,
+    EventView,
+    Fan,
+    FeedView,
+    LeaderView,
+    MigrationView,
+    Point,
+    ServerView,
+    State,
+    StoreView,
+    WorkloadView,
+    WorstLoss,
+)
+from wattcast_coordinator.coord.intents import Intent, IntentKind, IntentState
+from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_core.signature import FEATURES
+
+_FRESH_REAL_S = 0.4
+_HISTORY_STEPS = 96
+_EVENTS_SHOWN = 60
+_SOURCES = {1: "A", 2: "B"}
+_CPU, _MEMORY, _TEMPERATURE = (
+    FEATURES.index(name) for name in ("cpu_pct", "memory_used_pct", "inlet_temperature_c")
+)
+
+
+class LiveView:
+    """Implements ``api.view.View`` over the running parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self._board = parts, parts.board
+        self._racks = {s.id: s.rack for s in parts.site.server}
+        self._history: dict[str, deque[Point]] = {
+            f.id: deque(maxlen=_HISTORY_STEPS) for f in parts.site.feed
+        }
+        self.leader = LeaderView()
+        self.intents: dict[str, Intent] = {}
+        self.fans: dict[str, tuple[Fan, WorstLoss | None]] = {}
+        self.counts = Counts()
+        self.plan: tuple[str, ...] = ()
+        self._made_real_s = 0.0
+        self._state = State(now=parts.now())
+
+    def note_loads(self, at: datetime) -> None:
+        """Append the measured load of each feed to its history."""
+        for feed, points in self._history.items():
+            points.append(Point(at=at, load_w=self._load_w(feed)))
+
+    def state(self) -> State:
+        """The newest snapshot, at most some tenths of a second old."""
+        if time.monotonic() - self._made_real_s > _FRESH_REAL_S:
+            self._made_real_s = time.monotonic()
+            self._state = self._make()
+        return self._state
+
+    async def history(self, server: str, since: datetime) -> Sequence[HistoryPoint]:
+        """Stored steps of a server, oldest first."""
+        return await self._parts.store.history(server, since)
+
+    async def events(self, limit: int) -> Sequence[RaiseEvent]:
+        """The newest stored events, newest first."""
+        return await self._parts.store.events(limit)
+
+    def _make(self) -> State:
+        counts = self.counts
+        return State(
+            now=self._parts.now(),
+            speed=self._parts.clock.speed(time.time()),
+            feeds=tuple(self._feed(f.id, f.limit_w, f.limit_n1_w) for f in self._parts.site.feed),
+            ats=tuple(self._ats(a.id) for a in self._parts.site.ats),
+            servers=tuple(self._server(s) for s in sorted(self._board.signatures)),
+            workloads=tuple(
+                WorkloadView(
+                    id=w.id,
+                    server=self._board.placement.get(w.id, w.server),
+                    application=w.application,
+                    movable=w.movable,
+                )
+                for w in self._parts.site.workload
+            ),
+            migrations=tuple(self._migration(i) for i in self._of(IntentKind.MOVE)),
+            commands=tuple(_command(i) for i in self._of(IntentKind.TRANSFER)),
+            events=tuple(
+                EventView(at=e.at, severity=e.severity, kind=e.kind, text=e.text)
+                for e in list(self._board.events)[:_EVENTS_SHOWN]
+            ),
+            plan=self.plan,
+            leader=self.leader,
+            agents=tuple(self._agent(rack, name) for rack, name in self._board.racks.items()),
+            store=StoreView(
+                samples=counts.samples,
+                signatures=counts.signatures,
+                lstm=counts.lstm,
+                naive=counts.naive,
+                rows=counts.rows,
+            ),
+        )
+
+    def _of(self, kind: IntentKind) -> list[Intent]:
+        return [i for i in self.intents.values() if i.kind is kind]
+
+    def _load_w(self, feed: str) -> float:
+        readings = [
+            self._board.devices[p.id].readings.get("power_w", math.nan)
+            for p in self._parts.site.pdu
+            if p.feed == feed and p.id in self._board.devices
+        ]
+        return sum(readings) if readings else math.nan
+
+    def _feed(self, feed: str, limit_w: float, limit_n1_w: float) -> FeedView:
+        fan, worst = self.fans.get(feed, (None, None))
+        return FeedView(
+            id=feed,
+            load_w=self._load_w(feed),
+            limit_w=limit_w,
+            limit_n1_w=limit_n1_w,
+            history=tuple(self._history[feed]),
+            forecast=fan,
+            worst_n1=worst,
+        )
+
+    def _ats(self, name: str) -> AtsView:
+        ats = next(a for a in self._parts.site.ats if a.id == name)
+        seen = self._board.devices.get(name)
+        readings = seen.readings if seen else {}
+        return AtsView(
+            id=name,
+            rack=ats.rack,
+            active=_source(readings.get("active_source")),
+            preferred=_source(readings.get("preferred_source")),
+            quality=seen.quality if seen else "missing",
+            sources={"A": ats.source_a, "B": ats.source_b},
+            problem=seen.problem if seen else "not read yet",
+        )
+
+    def _server(self, name: str) -> ServerView:
+        s = self._board.signatures[name]
+        f = self._board.forecasts.get(name)
+        return ServerView(
+            id=name,
+            rack=self._racks.get(name, s.tags.rack),
+            at=s.at,
+            power_w=s.power_w,
+            cords_w=s.cords_w,
+            cpu_pct=s.values[_CPU],
+            memory_used_pct=s.values[_MEMORY],
+            inlet_temperature_c=s.values[_TEMPERATURE],
+            quality=s.quality,
+            application=s.tags.application,
+            forecast_kind=f.kind if f else "",
+            forecast_reason=f.reason if f else "",
+            forecast_q50_w=f.quantiles_w[-1][1] if f else None,
+        )
+
+    def _migration(self, intent: Intent) -> MigrationView:
+        what, seen = intent.what, self._board.moves.get(intent.id)
+        return MigrationView(
+            id=intent.id,
+            workload=str(what["workload"]),
+            source=str(what["from"]),
+            target=str(what["to"]),
+            state="running" if intent.state is IntentState.ISSUED else intent.state,
+            step=seen.step if seen else "",
+            why=intent.result,
+            duration_s=self._board.durations_real_s.get(intent.id),
+        )
+
+    def _agent(self, rack: str, name: str) -> AgentView:
+        connected = name in self._parts.agents.connected
+        heard = self._board.agents.get(name)
+        return AgentView(id=name, rack=rack, connected=connected, last_seen=heard)
+
+
+def _command(intent: Intent) -> CommandView:
+    what = intent.what
+    return CommandView(
+        id=intent.id,
+        token=intent.token,
+        ats=str(what["ats"]),
+        from_source=str(what["from"]),
+        to_source=str(what["to"]),
+        state=intent.state,
+        verified=intent.state is IntentState.DONE,
+        why=intent.result,
+    )
+
+
+def _source(reading: float | None) -> str:
+    if reading is None or not math.isfinite(reading):
+        return "unknown"
+    return _SOURCES.get(round(reading), "none")

@@ -1,0 +1,72 @@
+"""One decision cycle, in order: supply, progress, problem, risk, action or plan."""
+
+from wattcast_configs.control import Decision
+from wattcast_coordinator.aggregate.loads import Loads
+from wattcast_coordinator.aggregate.problem import Problem, build
+from wattcast_coordinator.aggregate.standing import Standing
+from wattcast_coordinator.ports import Effect, Inputs, MoveState
+from wattcast_coordinator.risk.violations import violations
+from wattcast_coordinator.step import planning, progress, supply, watch
+from wattcast_coordinator.step.context import Context
+from wattcast_coordinator.step.state import State
+from wattcast_coordinator.topology.graph import Graph
+
+
+def step(
+    state: State, inputs: Inputs, graph: Graph, decision: Decision
+) -> tuple[State, list[Effect]]:
+    """Decide once; call it once a decision step, in order.
+
+    The same inputs give the same effects; a plan's id and intents follow from its time.
+
+    Returns:
+        The state to keep (``to_dict`` for the next leader) and the effects to carry out.
+    """
+    news = watch.has_news(state, inputs, decision)
+    state, effects = supply.observe(state, inputs, graph, decision)
+    state, more = progress.absorb(state, inputs, graph, decision)
+    effects += more
+    problem = build(graph, inputs, decision, standing(state, inputs, graph, decision))
+    context = Context(graph, inputs, decision, problem)
+    state, more = watch.doubts(state, context)
+    effects += more
+    found = violations(graph, problem.evidence, Loads(problem.evidence), inputs.now)
+    state, more = watch.note(state, found, inputs, decision)
+    effects += more
+    confirmed = watch.confirmed(state, found, decision)
+    if news and _free(state, inputs) and _within_bounds(confirmed, problem, graph):
+        state, more = planning.respond(state, found, context)
+        effects += more
+    state, more = progress.drive(state, context)
+    return state, [*effects, *more]
+
+
+def standing(state: State, inputs: Inputs, graph: Graph, decision: Decision) -> Standing:
+    """What the state says about the room, for the problem of this cycle."""
+    resting = state.resting(inputs.now)
+    barred = dict(state.locked)
+    for ats in graph.site.ats:
+        why = supply.doubt(inputs.devices.get(ats.id), inputs.now, decision)
+        if why or ats.id in resting:
+            barred[ats.id] = why or "dwell"
+    return Standing(
+        lost=frozenset(state.lost),
+        ats=state.ats,
+        ats_barred=barred,
+        frozen=frozenset(f.id for f in graph.site.feed if f.mode == "observe"),
+        resting=resting,
+        no_target=frozenset(n for n, until in state.no_target.items() if until > inputs.now),
+        shifts=state.shifts,
+    )
+
+
+def _free(state: State, inputs: Inputs) -> bool:
+    """Whether a plan may be made: none under way, nothing in motion, no refusal just now."""
+    moving = any(m.state is MoveState.RUNNING for m in inputs.moves)
+    retry_at = state.quiet.get("retry", inputs.now)
+    return state.plan is None and not moving and retry_at <= inputs.now
+
+
+def _within_bounds(confirmed: tuple[object, ...], problem: Problem, graph: Graph) -> bool:
+    """Whether a confirmed risk exists and any feed may be touched at all."""
+    return bool(confirmed) and not frozenset(graph.feeds) <= problem.frozen

@@ -1,0 +1,247 @@
+"""From a confirmed risk to a plan, an advice, or an honest refusal with a shed list."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from wattcast_configs.control import Decision
+from wattcast_coordinator.aggregate.loads import Loads
+from wattcast_coordinator.aggregate.problem import Problem
+from wattcast_coordinator.plan import Solution, solve
+from wattcast_coordinator.ports import (
+    AdoptPlan,
+    Effect,
+    Move,
+    OfferShedList,
+    Plan,
+    RaiseEvent,
+    Severity,
+    Transfer,
+    Violation,
+)
+from wattcast_coordinator.risk.shed import shed_list
+from wattcast_coordinator.step.context import Context
+from wattcast_coordinator.step.progress import intent
+from wattcast_coordinator.step.state import Action, State
+from wattcast_coordinator.topology.graph import Graph
+from wattcast_coordinator.topology.instance import Instance
+from wattcast_core.units import FloatArray, epoch_s
+
+PLAN_MARGIN = 0.02  # plans aim so far below the limits that acted upon risks do not flicker back
+LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
+RETRY_STEPS = 2.0  # cycles of rest after a refusal
+
+
+def respond(
+    state: State, risks: Sequence[Violation], context: Context
+) -> tuple[State, list[Effect]]:
+    """Plan against all present risks, confirmed ones among them; adopt, advise or refuse."""
+    solution = _search(risks, context)
+    gain = solution.excess_before_w - solution.excess_after_w
+    worth = solution.feasible or gain >= LEAST_GAIN * solution.excess_before_w > 0
+    effects: list[Effect] = []
+    against = () if solution.feasible else solution.why or ("no plan fits in time",)
+    if worth and (solution.moves or solution.ats):
+        plan = _plan(solution, risks, context)
+        state, effects = _adopt(state, plan, context)
+        against = (*against, *_too_late(plan, risks))
+    if against:
+        state, more = _refuse(state, against, risks, context)
+        effects += more
+    return state, effects
+
+
+def _too_late(plan: Plan, risks: Sequence[Violation]) -> tuple[str, ...]:
+    """A line if an overload of the room as it is comes before the plan is done."""
+    due_s = min((epoch_s(v.at) for v in risks if not v.contingency), default=float("inf"))
+    late_s = epoch_s(plan.made_at) + plan.makespan_s - due_s
+    return (f"the plan is done {late_s:.0f} s after the overload comes",) if late_s > 0 else ()
+
+
+def _search(risks: Sequence[Violation], context: Context) -> Solution:
+    """Within the lead time with a margin, then without it; as soon as can be if it is too short."""
+    instance = context.problem.instance
+    horizon_s = instance.wl_w.shape[1] * instance.step_s
+    soonest_s = min(_shortest_s(instance, context.decision), horizon_s - instance.step_s)
+    base_s = _lead_s([v for v in risks if not v.contingency], context.now, instance, horizon_s)
+    # What only a further loss would overload may be cured as soon as can be.
+    n1 = [v for v in risks if v.contingency]
+    lead_s = min(base_s, max(_lead_s(n1, context.now, instance, horizon_s), soonest_s))
+    solution = solve(_tightened(instance, PLAN_MARGIN, lead_s))
+    if not solution.feasible:
+        solution = solve(_tightened(instance, 0.0, max(lead_s, min(soonest_s, horizon_s))))
+    return solution
+
+
+def _lead_s(
+    risks: Sequence[Violation], now: datetime, instance: Instance, horizon_s: float
+) -> float:
+    """Start of the first step that is over a limit; the horizon if there is none."""
+    if not risks:
+        return horizon_s
+    first_s = min(epoch_s(v.at) for v in risks) - epoch_s(now)
+    return max(first_s - instance.step_s, 0.0)
+
+
+def _shortest_s(instance: Instance, decision: Decision) -> float:
+    """Time for the whole churn budget in waves, each begun in a cycle of its own."""
+    copy_s = 1024 * instance.wl_state_gib / instance.wl_bw_mibs
+    longest_s = instance.setup_s + float((copy_s * instance.wl_movable).max(initial=0.0))
+    waves = -(-decision.max_moves // decision.max_parallel)
+    return waves * float(np.ceil(longest_s / instance.step_s)) * instance.step_s
+
+
+def _tightened(instance: Instance, margin: float, lead_s: float) -> Instance:
+    return replace(
+        instance,
+        limit_base_w=instance.limit_base_w * (1 - margin),
+        limit_n1_w=instance.limit_n1_w * (1 - margin),
+        lead_s=lead_s,
+    )
+
+
+def _plan(solution: Solution, risks: Sequence[Violation], context: Context) -> Plan:
+    problem, graph, now = context.problem, context.graph, context.now
+    cures = _cures(solution, risks, context)
+    lines = tuple(named(line, graph) for line in solution.why)
+    reason = lines[0] if lines else "relieves nodes at risk"
+    return Plan(
+        id=f"plan-{int(epoch_s(now))}",
+        made_at=now,
+        moves=tuple(_move(m, problem, graph, reason) for m in solution.moves),
+        transfers=tuple(_transfer(t, problem, graph, reason) for t in solution.ats),
+        makespan_s=_makespan_s(solution, problem.instance, context.decision),
+        lead_s=min((epoch_s(v.at) - epoch_s(now) for v in cures), default=0.0),
+        cures=cures,
+        why=lines,
+    )
+
+
+def _move(move: tuple[int, int, float], problem: Problem, graph: Graph, why: str) -> Move:
+    workload, server, start_s = move
+    source = graph.servers[int(problem.instance.wl_server[workload])]
+    return Move(problem.workloads[workload], source, graph.servers[server], start_s, why)
+
+
+def _transfer(
+    transfer: tuple[int, int, float], problem: Problem, graph: Graph, why: str
+) -> Transfer:
+    node, source, start_s = transfer
+    present = "AB"[int(problem.instance.ats_source[node])]
+    return Transfer(graph.nodes[node], present, "AB"[source], start_s, why)
+
+
+def _makespan_s(solution: Solution, instance: Instance, decision: Decision) -> float:
+    """As carried out: actions start in the cycle in which they are due."""
+    ends = [0.0]
+    for workload, _, start_s in solution.moves:
+        copy_s = 1024 * instance.wl_state_gib[workload] / instance.wl_bw_mibs[workload]
+        begin_s = np.ceil(start_s / decision.step_s) * decision.step_s
+        ends.append(float(begin_s + instance.setup_s + copy_s))
+    ends += [float(np.ceil(s / decision.step_s) * decision.step_s) for _, _, s in solution.ats]
+    return max(ends)
+
+
+def _cures(
+    solution: Solution, risks: Sequence[Violation], context: Context
+) -> tuple[Violation, ...]:
+    """Risks that are gone with the plan carried out, on the evidence that showed them."""
+    graph = context.graph
+    instance = context.problem.evidence
+    wl_server, source = instance.wl_server.copy(), instance.ats_source.copy()
+    for workload, server, _ in solution.moves:
+        wl_server[workload] = server
+    for node, to_source, _ in solution.ats:
+        source[node] = to_source
+    loads = Loads(instance)
+    excess_w: FloatArray = loads.evaluate(wl_server, source) - loads.limits()[..., None]
+    worst_w = np.asarray(excess_w.max(2))
+    cases = {"": 0} | {graph.nodes[int(n)]: 1 + i for i, n in enumerate(instance.contingency)}
+    return tuple(v for v in risks if worst_w[cases[v.contingency], graph.node[v.node]] <= 1e-3)
+
+
+def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effect]]:
+    now = context.now
+    held = _not_automatic(plan, context.graph)
+    if not held:
+        event = RaiseEvent(Severity.INFO, "plan", "; ".join((*plan.why[:2], *_steps(plan))), now)
+        actions = _actions(plan, context.problem)
+        return replace(state, plan=plan, actions=actions), [AdoptPlan(plan), event]
+    if state.quiet.get("advice", now) > now:
+        return state, []
+    line = f"advice only, nothing is done: {held}"
+    text = "; ".join((line, *_steps(plan)))
+    state = _hush(state, "advice", now, context.decision.dwell_s)
+    advised = AdoptPlan(replace(plan, why=(line, *plan.why)))
+    return state, [advised, RaiseEvent(Severity.WARNING, "plan_advised", text, now)]
+
+
+def _actions(plan: Plan, problem: Problem) -> tuple[Action, ...]:
+    moves = (
+        Action(
+            intent(plan.id, "move", m.workload),
+            m.workload,
+            plan.made_at,
+            watts_w=problem.reference_w(m.workload),
+        )
+        for m in plan.moves
+    )
+    transfers = (Action(intent(plan.id, "ats", t.ats), t.ats, plan.made_at) for t in plan.transfers)
+    return (*moves, *transfers)
+
+
+def _not_automatic(plan: Plan, graph: Graph) -> str:
+    """Feeds that the plan touches and whose mode forbids acting; empty if it may be carried out."""
+    touched = frozenset[str]()
+    for move in plan.moves:
+        touched |= graph.feeds_of(move.source) | graph.feeds_of(move.target)
+    for transfer in plan.transfers:
+        touched |= graph.feeds_of_node(transfer.ats)
+    modes = {f.id: f.mode for f in graph.site.feed}
+    held = sorted(f for f in touched if modes[f] != "automatic")
+    return ", ".join(f"feed {f} is in mode {modes[f]}" for f in held)
+
+
+def _steps(plan: Plan) -> tuple[str, ...]:
+    moves = (f"move {m.workload} from {m.source} to {m.target}" for m in plan.moves)
+    transfers = (f"transfer {t.ats} from {t.from_source} to {t.to_source}" for t in plan.transfers)
+    return (*moves, *transfers)
+
+
+def _refuse(
+    state: State, against: tuple[str, ...], risks: Sequence[Violation], context: Context
+) -> tuple[State, list[Effect]]:
+    """Say why no plan ends the risk in time, and what could be switched off."""
+    graph, now, decision = context.graph, context.now, context.decision
+    state = _hush(state, "retry", now, RETRY_STEPS * decision.step_s)
+    if state.quiet.get("refusal", now) > now:
+        return state, []
+    intact = any(not v.contingency for v in risks)
+    shed = shed_list(graph, context.problem, intact_only=intact)
+    why = "; ".join(named(line, graph) for line in against)
+    if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
+        why += "; with two feeds, losing one puts everything on the other: only less load helps"
+    event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
+    state = _hush(state, "refusal", now, decision.dwell_s)
+    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed.excess_after_w, intact=intact))
+    return state, [event, offer]
+
+
+def _shed_text(why: str, left_w: float, *, intact: bool) -> str:
+    when = "now" if intact else "when the loss comes"
+    rest = f"; {left_w:.0f} W over the limits remain even then" if left_w > 1 else ""
+    return f"{why}; to be switched off {when}{rest}"
+
+
+def _hush(state: State, kind: str, now: datetime, for_s: float) -> State:
+    return replace(state, quiet={**state.quiet, kind: now + timedelta(seconds=for_s)})
+
+
+def named(text: str, graph: Graph) -> str:
+    """The planner's node numbers as names."""
+    return re.sub(
+        r"\b(feed|rack PDU|ATS) (\d+)\b", lambda m: f"{m[1]} {graph.nodes[int(m[2])]}", text
+    )

@@ -1,0 +1,116 @@
+"""From violations of one cycle to risks that people are told of and that may be acted upon."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from wattcast_configs.control import Decision
+from wattcast_coordinator.ports import Effect, Inputs, RaiseEvent, Severity, Violation
+from wattcast_coordinator.step import supply
+from wattcast_coordinator.step.context import Context
+from wattcast_coordinator.step.state import Episode, State
+from wattcast_core.units import epoch_s
+
+
+def key(risk: Violation | Episode) -> str:
+    """Name of a risk: where, and after which loss."""
+    return f"{risk.node}|{risk.contingency}"
+
+
+def newest_issue(inputs: Inputs, decision: Decision) -> datetime | None:
+    """Issue time of the newest forecast; one from beyond the next step has a wrong clock."""
+    latest_s = epoch_s(inputs.now) + decision.step_s
+    sound = [f.issued_at for f in inputs.forecasts.values() if epoch_s(f.issued_at) <= latest_s]
+    return max(sound, default=None)
+
+
+def has_news(state: State, inputs: Inputs, decision: Decision) -> bool:
+    """Whether any forecast is newer than those judged before."""
+    newest = newest_issue(inputs, decision)
+    return newest is not None and (state.evidence_at is None or newest > state.evidence_at)
+
+
+def note(
+    state: State, found: Sequence[Violation], inputs: Inputs, decision: Decision
+) -> tuple[State, list[Effect]]:
+    """Count new evidence once; tell of each risk when it is first forecast, and when it is over."""
+    if not has_news(state, inputs, decision):
+        return state, []
+    now = inputs.now
+    present = {key(v): v for v in found}
+    known = {key(e) for e in state.episodes}
+    kept = [replace(e, absent=0 if key(e) in present else e.absent + 1) for e in state.episodes]
+    over = [e for e in kept if e.absent >= decision.confirm_of]
+    new = [v for name, v in present.items() if name not in known]
+    episodes = [e for e in kept if e not in over]
+    episodes += [Episode(v.node, v.contingency, now, v.at) for v in new]
+    state = replace(
+        state,
+        evidence_at=newest_issue(inputs, decision),
+        seen=(*state.seen, tuple(sorted(present)))[-decision.confirm_of :],
+        episodes=tuple(episodes),
+    )
+    return state, [*(_forecast(v, now) for v in new), *(_over(e, now) for e in over)]
+
+
+def confirmed(
+    state: State, found: Sequence[Violation], decision: Decision
+) -> tuple[Violation, ...]:
+    """Present violations that stood in k of the last n cycles."""
+    counts = {key(v): sum(key(v) in cycle for cycle in state.seen) for v in found}
+    return tuple(v for v in found if counts[key(v)] >= decision.confirm)
+
+
+def doubts(state: State, context: Context) -> tuple[State, list[Effect]]:
+    """Tell once of servers without a fresh forecast and of switches that cannot be read."""
+    now, devices = context.now, context.inputs.devices
+    switches = [a.id for a in context.graph.site.ats]
+    reasons = {name: supply.doubt(devices.get(name), now, context.decision) for name in switches}
+    doubted = (*context.problem.stale, *(name for name in switches if reasons[name]))
+    new = [name for name in doubted if name not in state.doubted]
+    events = _stale([n for n in new if n not in reasons], context)
+    for name in (n for n in new if n in reasons):
+        text = f"ATS {name}: {reasons[name]}; it is not commanded until it reads well"
+        events.append(RaiseEvent(Severity.WARNING, "ats_unread", text, now))
+    back = [n for n in state.doubted if n not in doubted]
+    if back:
+        text = f"fresh again: {', '.join(back)}"
+        events.append(RaiseEvent(Severity.INFO, "fresh", text, now))
+    return replace(state, doubted=doubted), events
+
+
+def _stale(names: list[str], context: Context) -> list[Effect]:
+    """One event a rack."""
+    events: list[Effect] = []
+    racks = {s.id: s.rack for s in context.graph.site.server}
+    for rack in sorted({racks[n] for n in names}):
+        here = [n for n in names if racks[n] == rack]
+        text = (
+            f"rack {rack}: no fresh forecast of {', '.join(here)}; their last reading is carried "
+            "on as load, nothing moves to or from them"
+        )
+        unknown = [n for n in here if n in context.problem.unknown]
+        if unknown:
+            feeds = frozenset[str]().union(*(context.graph.feeds_of(n) for n in unknown))
+            text += (
+                f"; {', '.join(unknown)} not measured lately: counted with full power, and "
+                f"nothing is done on feeds {', '.join(sorted(feeds))}"
+            )
+        events.append(RaiseEvent(Severity.WARNING, "stale", text, context.now))
+    return events
+
+
+def _forecast(v: Violation, now: datetime) -> RaiseEvent:
+    lead_min = (epoch_s(v.at) - epoch_s(now)) / 60
+    what = f"{v.load_w:.0f} W of {v.limit_w:.0f} W in {lead_min:.0f} min, P = {v.probability:.2f}"
+    if v.contingency:
+        text = f"the loss of {v.contingency} would overload {v.node}: {what}"
+        return RaiseEvent(Severity.CRITICAL, "n1_forecast", text, now)
+    text = f"{v.node} heads for an overload: {what}"
+    return RaiseEvent(Severity.WARNING, "overload_forecast", text, now)
+
+
+def _over(e: Episode, now: datetime) -> RaiseEvent:
+    case = f" after the loss of {e.contingency}" if e.contingency else ""
+    text = f"{e.node}{case}: no longer at risk"
+    return RaiseEvent(Severity.INFO, "risk_over", text, now)

@@ -1,0 +1,95 @@
+"""The signature database for the event loop: nothing here blocks it."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_core.messages import Batch
+
+T = TypeVar("T")
+_Waiting = tuple[str, Batch, asyncio.Future[None]]
+
+
+class AsyncStore:
+    """One thread writes, another reads; what queues up during a commit goes into the next one."""
+
+    def __init__(self, store: DuckStore) -> None:
+        self._store = store
+        self._writer = ThreadPoolExecutor(1, "store-write")
+        self._reader = ThreadPoolExecutor(1, "store-read")
+        self._waiting: list[_Waiting] = []
+        self._drain: asyncio.Task[None] | None = None
+
+    async def write(self, agent: str, batch: Batch) -> None:
+        """Return when the batch is durable: now it may be acknowledged."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((agent, batch, done))
+        if self._drain is None or self._drain.done():
+            self._drain = asyncio.create_task(self._write_waiting())
+        await done
+
+    async def write_event(self, event: RaiseEvent) -> None:
+        """Keep an event."""
+        await self._in(self._writer, lambda: self._store.write_event(event))
+
+    async def prune(self, now: datetime) -> None:
+        """Delete what is older than its time; call it once in a while."""
+        await self._in(self._writer, lambda: self._store.prune(now))
+
+    def acknowledged(self, agent: str) -> int:
+        """Highest sequence stored for an agent, -1 if none."""
+        return self._store.acknowledged(agent)
+
+    async def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
+        """As of the Store."""
+        return await self._in(self._reader, lambda: self._store.recent_power_w(steps))
+
+    async def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
+        """As of the Store."""
+        return await self._in(self._reader, lambda: self._store.history(server, since))
+
+    async def events(self, limit: int) -> tuple[RaiseEvent, ...]:
+        """As of the Store."""
+        return await self._in(self._reader, lambda: self._store.events(limit))
+
+    async def counts(self) -> Counts:
+        """As of the Store."""
+        return await self._in(self._reader, self._store.counts)
+
+    async def close(self) -> None:
+        """Finish what is under way, then close the file."""
+        if self._drain is not None:
+            await asyncio.wait([self._drain])
+        for pool in (self._writer, self._reader):
+            pool.shutdown(wait=True)
+        self._store.close()
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            work = partial(self._store.write_many, [waiting[:2] for waiting in group])
+            try:
+                await self._in(self._writer, work)
+            except Exception as error:  # noqa: BLE001 - each waiting agent is told; its stream ends and it tries again
+                _finish(group, error)
+            else:
+                _finish(group, None)
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _finish(group: Sequence[_Waiting], error: Exception | None) -> None:
+    for _, _, done in group:
+        if done.done():  # its agent went away meanwhile
+            continue
+        if error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)

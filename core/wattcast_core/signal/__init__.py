@@ -1,0 +1,1 @@
+"""From signatures to forecasts: what training and edge compute with the same code. Pure numpy."""

@@ -1,0 +1,28 @@
+"""Device profiles that ship, and their loader."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from wattcast_configs import strict
+from wattcast_configs.profile import Profile
+from wattcast_core.errors import ConfigError
+
+BUILT_IN = Path(__file__).parent
+
+
+def load_profile(path: Path) -> Profile:
+    """Read one profile; its name is the file's.
+
+    Raises:
+        ConfigError: the text names file, key and remedy.
+    """
+    try:
+        return replace(strict.read(path, Profile), name=path.stem)
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+
+
+def load_profiles(folder: Path = BUILT_IN) -> dict[str, Profile]:
+    """All profiles of a folder by name."""
+    return {path.stem: load_profile(path) for path in sorted(folder.glob("*.toml"))}

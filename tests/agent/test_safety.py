@@ -1,0 +1,320 @@
+import math
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import pytest
+from switch import ALIVE, DEAD, IDLE, LIMITS, Rack, moment, order, reading
+
+from wattcast_agent.safety import machine, persist
+from wattcast_agent.safety.limits import Limits
+from wattcast_agent.safety.reading import Source, combine
+from wattcast_agent.safety.state import Kept
+from wattcast_configs.rack import AtsSafety
+from wattcast_core.commands import Outcome
+from wattcast_core.devices import DeviceState
+from wattcast_core.errors import DataError
+from wattcast_core.samples import Quality
+from wattcast_core.units import from_epoch_s
+
+
+@pytest.fixture
+def rack():
+    ready = Rack()
+    ready.read(reading(-2), reading(-1), reading(0))
+    return ready
+
+
+def test_a_safe_command_is_written_once_and_counts_only_when_read_back(rack):
+    rack.order(order(), 0.1)
+    assert [c.to_source for c in rack.writes] == ["B"]
+    assert rack.results == []
+    rack.see(1, "")
+    rack.see(2, "B")
+    rack.see(61, "B")
+    assert rack.results == []
+    rack.see(62, "B")
+    assert (rack.results[0].outcome, rack.results[0].verified) == (Outcome.TRANSFERRED, True)
+    rack.order(order(), 63)
+    assert len(rack.writes) == 1
+    assert rack.results[0] == rack.results[1]
+
+
+def refused(rack, why):
+    assert rack.writes == []
+    assert [r.outcome for r in rack.results] == [Outcome.REFUSED]
+    assert why in rack.results[0].why
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"token": 0}, "fencing token 0"),
+        ({"expires": 0.05}, "expired"),
+        ({"expires": math.nan}, "expired"),
+        ({"to_source": "C"}, "from and to must be A and B"),
+        ({"to_source": "A"}, "from and to must be A and B"),
+        ({"to": "A"}, "active source is A, expected B"),
+        ({"ats": "other"}, "no transfer switch 'other'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_order_is_refused(rack, change, why):
+    rack.order(order(**change), 0.1)
+    refused(rack, why)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"sources": {"A": ALIVE, "B": DEAD}}, "source B is out of its window"),
+        ({"sources": {"A": ALIVE, "B": Source(200.0, 50.0, 0.0)}}, "out of its window"),
+        ({"sources": {"A": ALIVE, "B": Source(230.0, 50.9, 0.0)}}, "out of its window"),
+        ({"sources": {"A": ALIVE, "B": Source(230.0, math.nan, 0.0)}}, "out of its window"),
+        ({"sources": {"A": replace(ALIVE, current_a=17.0), "B": IDLE}}, "rating 16.0 A"),
+        ({"phase_deg": -25.0}, "phase angle -25"),
+        ({"phase_deg": math.nan}, "phase angle nan"),
+        ({"fault": "overload"}, "fault: overload"),
+        ({"active": ""}, "active source is none"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_newest_reading_forbids_it(rack, change, why):
+    rack.read(replace(reading(0.5), **change))
+    rack.order(order(), 0.6)
+    refused(rack, why)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"commissioned": False}, "not commissioned"),
+        ({"hold_up_ms": 0.0}, "hold-up 0 ms"),
+        ({"hold_up_ms": 12.0}, "hold-up 12 ms"),
+        ({"max_per_hour": 0}, "cap of 0 transfers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_switch_is_not_fit_for_commands(rack, change, why):
+    rack.limits = replace(LIMITS, **change)
+    rack.order(order(), 0.1)
+    refused(rack, why)
+
+
+def test_a_lab_switch_needs_no_commissioning(rack):
+    rack.limits = replace(LIMITS, commissioned=False, lab=True)
+    rack.order(order(), 0.1)
+    assert len(rack.writes) == 1
+
+
+def test_a_technicians_hold_beats_the_coordinator(rack):
+    rack.safety = replace(rack.safety, holds={"ats": "set at the rack"})
+    rack.order(order(), 0.1)
+    refused(rack, "technician's hold")
+
+
+def test_a_lower_token_is_refused_for_ever_after_a_higher_one(rack):
+    rack.order(order(1, token=9, to="A"), 0.1)  # refused itself, yet its token counts
+    rack.order(order(2, token=8), 0.2)
+    assert rack.writes == []
+    assert "fencing token 8 is lower than 9" in rack.results[1].why
+    again = Rack(persist.load(persist.dump(rack.safety.kept)))
+    again.read(reading(1), reading(2))
+    again.order(order(3, token=8), 2.1)
+    refused(again, "lower than 9")
+
+
+@pytest.mark.parametrize("bad", [{"doubt": "meter is stale"}, None], ids=["doubtful", "missing"])
+def test_lost_polls_make_a_command_wait_then_expire(bad):
+    rack = Rack()
+    rack.read(reading(-1), *([reading(0, **bad)] if bad else []))
+    rack.order(order(), 0.1 if bad else 2.5)
+    for second in range(3, 10):
+        rack.tick(second)
+    assert rack.results == []
+    rack.tick(10.5)
+    refused(rack, "until the command expired")
+
+
+def test_waiting_ends_with_the_second_agreeing_reading():
+    rack = Rack()
+    rack.order(order(), 0)
+    rack.see(1)
+    assert rack.writes == []
+    rack.see(1, doubt="the same poll again")
+    assert rack.writes == []
+    rack.see(2)
+    assert len(rack.writes) == 1
+
+
+def test_one_command_at_a_time_a_switch(rack):
+    rack.order(order(1), 0.1)
+    rack.order(order(2), 0.2)
+    assert len(rack.writes) == 1
+    assert "busy with command c1" in rack.results[0].why
+
+
+def test_a_preference_that_moves_nothing_is_not_a_transfer(rack):
+    rack.order(order(), 0.1)
+    for second in (1, 3, 5):
+        rack.see(second, "A", "B")
+    assert rack.results == []
+    rack.see(5.2, "A", "B")
+    assert rack.results[0].outcome is Outcome.PREFERENCE_SET_NOT_MOVED
+
+
+def test_a_switch_that_goes_back_is_reported_and_locked_out(rack):
+    rack.order(order(), 0.1)
+    rack.see(1, "B")
+    rack.see(30, "A", "B")
+    assert rack.results[0].outcome is Outcome.MOVED_THEN_RETURNED
+    assert "lockout" in rack.safety.problem("ats")
+    rack.read(reading(400), reading(401))
+    rack.order(order(2, expires=500.0), 401)
+    assert "locked out" in rack.results[1].why
+    rack.safety = machine.release(rack.safety, ["ats"])
+    rack.order(order(3, expires=500.0), 401)
+    assert len(rack.writes) == 2
+
+
+def test_currents_that_contradict_the_active_source_leave_it_unknown(rack):
+    rack.order(order(), 0.1)
+    rack.see(1, "B")
+    rack.see(62, "B", sources={"A": ALIVE, "B": IDLE})
+    assert rack.results[0].outcome is Outcome.UNKNOWN
+    assert "6.0 A flow on the other input" in rack.results[0].why
+
+
+def test_no_reading_after_the_write_leaves_it_unknown(rack):
+    rack.order(order(), 0.1)
+    rack.see(4, doubt="no answer")
+    rack.see(9, doubt="no answer")
+    assert rack.results == []
+    rack.see(10.2, doubt="no answer")
+    assert rack.results[0].outcome is Outcome.UNKNOWN
+
+
+def test_a_failed_write_is_named_in_the_result(rack):
+    rack.order(order(), 0.1)
+    told = machine.wrote(rack.safety, order(), moment(0.2), "no answer", sent=True)
+    rack.safety = told[0]
+    rack.see(3)
+    rack.see(5.3)
+    assert rack.results[0].outcome is Outcome.UNKNOWN
+    assert "the write failed: no answer" in rack.results[0].why
+
+
+def test_a_write_the_device_surely_refused_is_refused(rack):
+    rack.order(order(), 0.1)
+    rack._took(machine.wrote(rack.safety, order(), moment(0.2), "not in lab mode", sent=False))
+    assert rack.results[0].outcome is Outcome.REFUSED
+    assert "ats" not in rack.safety.kept.running
+
+
+def test_dwell_and_hourly_cap_hold():
+    rack = Rack()
+    source, written = "A", []
+    for n in range(40):
+        start = 120.0 * n
+        rack.read(reading(start), reading(start + 1)) if source == "A" else rack.read(
+            reading(start, "B"), reading(start + 1, "B")
+        )
+        target = "B" if source == "A" else "A"
+        rack.order(order(n, to=target, expires=1e6), start + 1)
+        if len(rack.writes) > len(written):
+            written.append(start)
+            source = target
+            rack.see(start + 2, source)
+            rack.see(start + 63, source)
+    assert min(b - a for a, b in pairwise(written)) >= LIMITS.dwell_s
+    for first in written:
+        assert sum(first <= t < first + 3600 for t in written) <= LIMITS.max_per_hour
+    assert len(written) >= 3
+
+
+def test_a_transfer_nobody_ordered_locks_out(rack):
+    rack.see(1, "B", "A")
+    assert "moved by itself from A to B" in rack.safety.problem("ats")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        reading(1, "B", "A", sources={"A": DEAD, "B": ALIVE}),
+        reading(1, "B", "B"),
+    ],
+    ids=["its source was lost", "it follows its preference"],
+)
+def test_a_transfer_the_switch_is_there_for_does_not(rack, after):
+    rack.read(after)
+    assert rack.safety.problem("ats") == ""
+    assert len(rack.safety.kept.transfers["ats"]) == 1
+
+
+def test_a_restart_reads_back_and_never_writes_again(rack):
+    rack.order(order(), 0.1)
+    kept = persist.load(persist.dump(rack.safety.kept))
+    again = Rack()
+    again._took(machine.resume(kept, moment(20)))
+    again.order(order(), 20)
+    again.see(20.5, "B")
+    again.see(81, "B")
+    again.order(order(), 82)
+    assert again.writes == []
+    assert [r.outcome for r in again.results] == [Outcome.TRANSFERRED] * 2
+
+
+def test_a_restart_gives_up_what_was_only_waiting():
+    rack = Rack()
+    rack.order(order(), 0)
+    again = Rack()
+    again._took(machine.resume(persist.load(persist.dump(rack.safety.kept)), moment(1)))
+    again.read(reading(2), reading(3))
+    again.tick(3)
+    refused(again, "restarted before acting")
+
+
+def test_a_damaged_state_is_not_guessed():
+    for text in ("", "{}", "[]", persist.dump(Kept(5)).replace("5", '"x"')):
+        with pytest.raises(DataError, match="safety state cannot be read"):
+            persist.load(text)
+
+
+def states(**change):
+    at = from_epoch_s(0)
+    read = {"active_source": 1.0, "preferred_source": 1.0, "phase_angle_deg": 2.0}
+    meter = {"voltage_v": 230.0, "frequency_hz": 50.0, "current_a": 1.0}
+    parts = {
+        "ats": DeviceState("ats", "ats", at, Quality.GOOD, read),
+        "A": DeviceState("in-a", "meter", at, Quality.GOOD, meter),
+        "B": DeviceState("in-b", "meter", at, Quality.GOOD, meter),
+    } | change
+    return combine(parts.pop("ats"), {k: v for k, v in parts.items() if v})
+
+
+def test_a_reading_combines_switch_and_input_meters():
+    good = states()
+    assert (good.active, good.preferred, good.doubt, good.output_a) == ("A", "A", "", 2.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"B": None},
+        {"A": DeviceState("in-a", "meter", from_epoch_s(0), Quality.STALE, {"voltage_v": 230.0})},
+        {"A": DeviceState("in-a", "meter", from_epoch_s(0), Quality.GOOD, {"voltage_v": 230.0})},
+        {
+            "B": DeviceState(
+                "in-b", "meter", from_epoch_s(0), Quality.GOOD, {"voltage_v": -1.0, "current_a": 0}
+            )
+        },
+        {"ats": DeviceState("ats", "ats", from_epoch_s(0), Quality.MISSING)},
+        {"ats": DeviceState("ats", "ats", from_epoch_s(0), Quality.GOOD, {"active_source": 7.0})},
+    ],
+    ids=["no meter", "stale meter", "no current", "negative voltage", "no switch", "odd source"],
+)
+def test_a_reading_in_doubt_says_so(change):
+    assert states(**change).doubt
+
+
+def test_limits_take_the_rack_files_names():
+    assert {f.name for f in fields(Limits)} - {"lab"} == {f.name for f in fields(AtsSafety)}

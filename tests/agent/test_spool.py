@@ -1,0 +1,94 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from wattcast_agent.spool.store import Spool
+from wattcast_core.errors import DataError
+
+WRITER = """
+import sys
+from pathlib import Path
+from wattcast_agent.spool.store import Spool
+spool = Spool(Path(sys.argv[1]), 100)
+for n in range(100_000):
+    spool.put("token", str(n))
+    print(spool.append(f"batch {n}".encode()), flush=True)
+"""
+
+
+@pytest.fixture
+def spool(tmp_path):
+    opened = Spool(tmp_path / "state" / "spool.db", 100)
+    yield opened
+    opened.close()
+
+
+def test_batches_wait_in_order_until_they_are_acknowledged(spool):
+    assert [spool.append(bytes([n])) for n in range(5)] == [100, 101, 102, 103, 104]
+    spool.ack(101)
+    assert spool.pending(101, 2) == [(102, b"\x02"), (103, b"\x03")]
+    assert spool.count == 3
+
+
+def test_a_sequence_is_never_given_twice(spool, tmp_path):
+    spool.append(b"x")
+    spool.ack(100)
+    spool.close()
+    again = Spool(tmp_path / "state" / "spool.db", 7)
+    assert (again.highest, again.append(b"y")) == (100, 101)
+    again.close()
+
+
+def test_a_full_spool_drops_the_oldest_and_counts_it(tmp_path):
+    spool = Spool(tmp_path / "spool.db", 1, max_bytes=100)
+    for n in range(10):
+        spool.append(bytes([n]) * 30)
+    assert [sequence for sequence, _ in spool.pending(0, 100)] == [8, 9, 10]
+    spool.append(b"b" * 500)
+    assert [sequence for sequence, _ in spool.pending(0, 100)] == [11]
+    spool.close()
+    again = Spool(tmp_path / "spool.db", 1, max_bytes=100)
+    assert (again.dropped, again.count) == (10, 1)
+    again.close()
+
+
+def test_texts_are_kept_beside_the_batches(spool):
+    spool.put("hold/ats-1", "a")
+    spool.put("hold/ats-1", "b")
+    spool.put("held", "c")
+    assert spool.under("hold/") == {"ats-1": "b"}
+    spool.remove("hold/ats-1")
+    assert (spool.get("hold/ats-1"), spool.get("held")) == (None, "c")
+
+
+def test_a_file_that_is_no_spool_is_named_with_a_remedy(tmp_path):
+    (tmp_path / "spool.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(DataError, match=r"spool\.db: .*remedy"):
+        Spool(tmp_path / "spool.db", 1)
+
+
+@pytest.mark.e2e
+def test_what_was_accepted_survives_a_kill(tmp_path):
+    path = tmp_path / "spool.db"
+    accepted = []
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            accepted += [int(writer.stdout.readline()) for _ in range(40)]
+            os.kill(writer.pid, signal.SIGKILL)
+            accepted += [int(line) for line in writer.stdout.read().splitlines()]
+    spool = Spool(path, 1)
+    kept = [sequence for sequence, _ in spool.pending(0, 10_000_000)]
+    assert kept == list(range(100, 100 + len(kept)))
+    assert set(accepted) <= set(kept)
+    last = spool.pending(kept[-1] - 1, 1)[0][1].decode().split()[1]
+    assert int(spool.get("token")) >= int(last)
+    spool.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()

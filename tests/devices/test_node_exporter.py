@@ -1,0 +1,122 @@
+"""Scraping a server: canonical counters out of real text, and honest gaps."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from wattcast_agent.devices import node_metrics
+from wattcast_agent.devices.poller import Poller
+from wattcast_core.errors import ConfigError
+from wattcast_core.samples import Quality
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT = """\
+# HELP node_cpu_seconds_total Seconds the CPUs spent in each mode.
+# TYPE node_cpu_seconds_total counter
+node_cpu_seconds_total{cpu="0",mode="idle"} 1000
+node_cpu_seconds_total{cpu="0",mode="iowait"} 50
+node_cpu_seconds_total{cpu="0",mode="system"} 20.5
+node_cpu_seconds_total{cpu="1",mode="user"} 1.295e+02
+node_cpu_guest_seconds_total{cpu="0",mode="user"} 7
+node_cpu_scaling_frequency_hertz{cpu="0"} 1e+09
+node_cpu_scaling_frequency_hertz{cpu="1"} 3e+09
+node_context_switches_total 4.5e+06
+node_vmstat_pgfault 900
+node_vmstat_pgmajfault 3
+node_pressure_memory_waiting_seconds_total 0.25
+node_network_receive_bytes_total{device="eth0"} 100
+node_network_receive_bytes_total{device="eth1"} 11
+node_network_receive_bytes_total{device="lo"} 5000
+node_network_transmit_bytes_total{device="eth0"} 200
+node_disk_read_bytes_total{device="nvme0n1"} 300
+node_disk_read_bytes_total{device="dm-0"} 300
+node_disk_written_bytes_total{device="nvme0n1"} 400
+node_disk_reads_completed_total{device="nvme0n1"} 5
+node_disk_writes_completed_total{device="nvme0n1"} 6
+node_load1 0.75
+node_load15 9
+node_memory_MemAvailable_bytes 2.5e+09
+node_memory_MemTotal_bytes 1e+10
+node_memory_SwapFree_bytes 0
+node_memory_SwapTotal_bytes 0
+"""
+WANTED = {
+    "cpu_busy_seconds_total": 150,
+    "cpu_seconds_total": 1200,
+    "cpu_freq_mhz": 2000,
+    "context_switches_total": 4.5e6,
+    "page_faults_total": 900,
+    "major_faults_total": 3,
+    "memory_pressure_seconds_total": 0.25,
+    "net_rx_bytes_total": 111,
+    "net_tx_bytes_total": 200,
+    "disk_read_bytes_total": 300,
+    "disk_write_bytes_total": 400,
+    "disk_io_total": 11,
+    "load1": 0.75,
+    "memory_used_pct": 75,
+    "swap_used_pct": 0,
+}
+
+
+@pytest.fixture
+async def endpoint():
+    """Serves a text over HTTP; returns (url, settable body)."""
+    body = {"text": TEXT, "status": "200 OK"}
+    servers = []
+
+    async def serve(reader, writer):
+        while await reader.read(4096):
+            data = body["text"].encode()
+            head = f"HTTP/1.1 {body['status']}\r\nContent-Length: {len(data)}\r\n\r\n"
+            writer.write(head.encode() + data)
+        writer.close()
+
+    servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
+    yield f"http://127.0.0.1:{servers[0].sockets[0].getsockname()[1]}", body
+    servers[0].close()
+
+
+def test_real_text_gives_canonical_quantities():
+    assert node_metrics.quantities(TEXT) == pytest.approx(WANTED)
+    assert set(WANTED) == set(node_metrics.QUANTITIES)
+
+
+def test_a_metric_the_server_lacks_is_absent_not_zero():
+    text = TEXT.replace("node_pressure_memory_waiting_seconds_total", "node_other")
+    assert set(WANTED) - set(node_metrics.quantities(text)) == {"memory_pressure_seconds_total"}
+
+
+@pytest.mark.integration
+async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
+    url, body = endpoint
+    rack = bench.rack_of(servers=[("s1", url), ("s2", "http://127.0.0.1:1/metrics")])
+    poller = Poller(rack, profiles)
+    poll = await poller.poll(NOW)
+    s1 = {s.quantity: s.value for s in poll.samples if s.source == "s1"}
+    assert s1 == pytest.approx(WANTED)
+    s2 = [s for s in poll.samples if s.source == "s2"]
+    assert {s.quantity for s in s2} == set(WANTED)
+    assert {s.quality for s in s2} == {Quality.MISSING}
+    states = {d.device: d for d in poll.devices}
+    assert states["s1"].quality is Quality.GOOD
+    assert "node_exporter" in states["s2"].problem
+
+    for text, status, quality in [
+        ("node_load1 much\n", "200 OK", Quality.INVALID),
+        ("<html>hello</html>", "200 OK", Quality.INVALID),
+        ("node_load1 NaN\n", "200 OK", Quality.INVALID),
+        (TEXT, "503 Service Unavailable", Quality.MISSING),
+    ]:
+        body.update(text=text, status=status)
+        poll = await poller.poll(NOW)
+        load = next(s for s in poll.samples if (s.source, s.quantity) == ("s1", "load1"))
+        assert load.quality is quality, text
+        assert next(d for d in poll.devices if d.device == "s1").problem
+    await poller.close()
+
+
+def test_an_address_without_scheme_is_a_configuration_error(bench, profiles):
+    with pytest.raises(ConfigError, match="server s1: node_exporter 'host:9100'"):
+        Poller(bench.rack_of(servers=[("s1", "host:9100")]), profiles)

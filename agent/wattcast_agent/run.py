@@ -26,8 +26,9 @@ from wattcast_agent.signature.builder import Builder
 from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
 from wattcast_agent.step import Effect, Forecasts, Inputs, Keep, Send, Setup, State, Wrote, step
+from wattcast_configs.files import load_rack
 from wattcast_configs.profiles import load_profiles
-from wattcast_configs.rack import Rack, load_rack
+from wattcast_configs.rack import Rack
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import ConfigError, DataError, Refused, WattcastError

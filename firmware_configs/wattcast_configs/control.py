@@ -1,9 +1,7 @@
 """The coordinator's own file: where it listens, where it keeps things, how it decides."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from wattcast_configs import strict
 from wattcast_configs.site import ClockConfig
 
 
@@ -83,8 +81,3 @@ class Control:
     redirector: Redirector = field(default_factory=Redirector)
     decision: Decision = field(default_factory=Decision)
     clock: ClockConfig = field(default_factory=ClockConfig)
-
-
-def load_control(path: Path) -> Control:
-    """Read and check a coordinator file (ConfigError names file, key and remedy)."""
-    return strict.read(path, Control)

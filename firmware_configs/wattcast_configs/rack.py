@@ -1,9 +1,7 @@
 """The rack file: what one agent reads, and where it reports."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from wattcast_configs import strict
 from wattcast_configs.site import ClockConfig
 
 
@@ -122,8 +120,3 @@ class Rack:
     model: Model = field(default_factory=Model)
     ats: tuple[AtsSafety, ...] = ()
     clock: ClockConfig = field(default_factory=ClockConfig)
-
-
-def load_rack(path: Path) -> Rack:
-    """Read and check a rack file (ConfigError names file, key and remedy)."""
-    return strict.read(path, Rack)

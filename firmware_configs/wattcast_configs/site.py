@@ -1,9 +1,7 @@
 """The site file: feeds, racks, power devices, servers and workloads, as commissioned."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from wattcast_configs import strict
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.errors import ConfigError
 
@@ -146,12 +144,3 @@ class ClockConfig:
         return (
             DataClock(tuple(Segment(*s) for s in self.segments)) if self.segments else DataClock()
         )
-
-
-def load_site(path: Path) -> Site:
-    """Read and check a site file (ConfigError names file, key and remedy)."""
-    try:
-        return strict.read(path, Site)
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error

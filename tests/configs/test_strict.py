@@ -1,8 +1,6 @@
 import pytest
 
-from wattcast_configs.control import load_control
-from wattcast_configs.rack import load_rack
-from wattcast_configs.site import load_site
+from wattcast_configs.files import load_control, load_rack, load_site
 from wattcast_core.errors import ConfigError
 
 SITE = """

@@ -99,6 +99,18 @@ async def test_a_term_ends_when_etcd_falls_silent_and_leading_returns_when_it_is
         task.cancel()
 
 
+async def test_waiting_for_a_key_ends_at_once_without_it_and_else_with_its_deletion(etcd):
+    await _within(etcd.wait_gone("/wattcast/absent"), 2)
+    await etcd.put("/wattcast/x", "1")
+    waiting = asyncio.create_task(etcd.wait_gone("/wattcast/x"))
+    await asyncio.sleep(0.1)
+    await etcd.put("/wattcast/x", "2")
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await etcd.delete("/wattcast/x")
+    await _within(waiting, 2)
+
+
 async def test_what_lead_raises_ends_the_campaign_and_its_own_end_too(etcd):
     async def broken(_):
         raise ValueError("broken")

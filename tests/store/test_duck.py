@@ -142,6 +142,7 @@ def _write_on(path):
 
 
 @pytest.mark.e2e
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [1, 23])
 def test_no_acknowledged_batch_is_lost_when_the_writer_is_killed(tmp_path, batches):
     path = tmp_path / "w.duckdb"

@@ -30,15 +30,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    from wattcast_configs import control, rack, site, strict
+    from wattcast_configs import files, strict
 
     keys = strict.read_toml(path).keys()
     if "agent" in keys:
-        return dataclasses.asdict(rack.load_rack(path))
+        return dataclasses.asdict(files.load_rack(path))
     if "listen" in keys or "state_dir" in keys:
-        return dataclasses.asdict(control.load_control(path))
+        return dataclasses.asdict(files.load_control(path))
     if "feed" in keys:
-        return dataclasses.asdict(site.load_site(path))
+        return dataclasses.asdict(files.load_site(path))
     raise ConfigError(
         f"{path}: neither a rack file ([agent]), a coordinator file (state_dir)"
         " nor a site file ([[feed]])"

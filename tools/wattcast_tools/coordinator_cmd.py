@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
     import logging
 
-    from wattcast_configs.control import load_control
+    from wattcast_configs.files import load_control
     from wattcast_coordinator.run import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")

@@ -126,7 +126,7 @@ class Elector:
                 raise Deposed("the lease ended during the campaign")
             if place == 0:
                 return keys[0].create_revision
-            await self._etcd.wait_gone(keys[place - 1])
+            await self._etcd.wait_gone(keys[place - 1].key)
 
     async def _candidates(self) -> list[KeyValue]:
         return sorted(await self._etcd.list(self._prefix), key=lambda kv: kv.create_revision)

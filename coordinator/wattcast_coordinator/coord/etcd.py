@@ -134,19 +134,16 @@ class Etcd:
         """Give a lease back, and delete what hangs on it."""
         await self._call("Lease", "LeaseRevoke", pb.LeaseRevokeRequest(ID=lease), tries=1)
 
-    async def wait_gone(self, held: KeyValue) -> None:
-        """Return when a key that was read is deleted, or when the watch broke: look again."""
+    async def wait_gone(self, key: str) -> None:
+        """Return when a key is not there, or when the watch broke: look again."""
         turn = self._turn
-        create = pb.WatchCreateRequest(
-            key=held.key.encode(),
-            start_revision=held.create_revision + 1,  # a deletion since the read is replayed
-            filters=[pb.WatchCreateRequest.NOPUT],
-        )
+        create = pb.WatchCreateRequest(key=key.encode(), filters=[pb.WatchCreateRequest.NOPUT])
         call = self._stub("Watch").Watch()
         try:
             await call.write(pb.WatchRequest(create_request=create))
             while (reply := await call.read()) is not grpc.aio.EOF:
-                if reply.events or reply.canceled:
+                # a deletion before the watch stood is not told: read once it stands
+                if reply.events or reply.canceled or (reply.created and not await self.get(key)):
                     return
         except grpc.aio.AioRpcError:
             self._move_on(turn)

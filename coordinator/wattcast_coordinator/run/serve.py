@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattcast_configs.control import Control
-from wattcast_configs.site import Site, load_site
+from wattcast_configs.files import load_site
+from wattcast_configs.site import Site
 from wattcast_coordinator.act.choose import redirector
 from wattcast_coordinator.act.engine import EngineExecutor
 from wattcast_coordinator.act.migration import Migrator

@@ -106,7 +106,8 @@ def _book_move(
         return state, []
     arrived = inputs.placement.get(move.workload) == move.target
     if status.state is MoveState.DONE if status else arrived:
-        shift = Shift(move.workload, move.source, move.target, action.watts_w, now)
+        done_at = min(now, action.at + timedelta(seconds=action.lasts_s))
+        shift = Shift(move.workload, move.source, move.target, action.watts_w, done_at)
         state = _rest(_set(state, action, Phase.DONE, now), move.workload, now, decision)
         return replace(state, shifts=(*state.shifts, shift)), []
     if status is None and not silent:

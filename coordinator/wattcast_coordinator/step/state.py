@@ -29,6 +29,7 @@ class Action:
         name: the workload or the ATS.
         at: data time of the last change of phase.
         watts_w: of a move, dynamic power it takes along (reference hardware).
+        lasts_s: of a move, how long it should take (data).
     """
 
     intent: str
@@ -36,6 +37,7 @@ class Action:
     at: datetime
     phase: Phase = Phase.WAITING
     watts_w: float = 0.0
+    lasts_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

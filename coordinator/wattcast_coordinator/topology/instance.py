@@ -1,7 +1,6 @@
 """The planning problem as arrays: one format for the live loop, plan files and the judge."""
 
 from dataclasses import dataclass, fields
-from pathlib import PurePath
 from typing import Any, get_args
 
 import numpy as np
@@ -103,7 +102,7 @@ class Instance:
     crit_cost: FloatArray
 
 
-def from_arrays(arrays: dict[str, Any], place: PurePath | str) -> Instance:
+def from_arrays(arrays: dict[str, Any], place: str) -> Instance:
     """Build an instance from named arrays (an .npz); further names are ignored.
 
     Raises:

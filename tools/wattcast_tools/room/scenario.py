@@ -21,7 +21,7 @@ DRIFT_MIN = (-10.0, 70.0)  # the ramp, data minutes after the story's start
 CALM_SHARE = 0.1  # of the days: next to no drift
 
 _MONDAY = datetime(2026, 3, 2, 8, tzinfo=UTC)  # a Monday like the first recorded day
-_FEED_W_PER_RACK = 5000.0 / 3.0
+_FEED_W = 5000.0  # a group of three racks
 _PDU_W = 32 * 230.0
 _ATS_W = 16 * 230.0
 _SHARE_A = (0.56, 0.60)  # of a dual-corded server's power: the cord on the rack's first feed
@@ -191,16 +191,9 @@ def _layout(rng: np.random.Generator, platforms: dict[str, Platform], racks: int
 
 
 def _feed(name: str, racks: int) -> Feed:
-    # A feed carries two of three racks; UPS come in modules, so ratings grow with the room.
-    rating_w = _FEED_W_PER_RACK * (racks + _uneven(name, racks))
+    # UPS modules are bought for whole groups of three racks: the story is tight in multiples of 3.
+    rating_w = _FEED_W * -(-racks // 3)
     return Feed(name, rating_w, 0.8 * rating_w, rating_w, UPS)
-
-
-def _uneven(feed: str, racks: int) -> int:
-    """Racks more (or fewer) than the mean of the pairs that this feed serves, as thirds of 3."""
-    pairs = [(i % 3, (i + 1) % 3) for i in range(racks)]
-    served = sum(FEEDS.index(feed) in pair for pair in pairs)
-    return (3 * served) // 2 - racks
 
 
 def _pdu(rack: str, index: int, side: int) -> Pdu:

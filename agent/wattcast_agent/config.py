@@ -9,8 +9,9 @@ from wattcast_agent.safety.limits import SOURCES, Limits
 from wattcast_agent.signature.layout import HostSpec, Layout
 from wattcast_agent.step import Setup
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
-from wattcast_configs.rack import Device, Model, Rack
+from wattcast_configs.rack import Agent, Device, Model, Rack
 from wattcast_core.errors import ConfigError
+from wattcast_core.signal.features import STEP_S
 from wattcast_core.signature import Tags
 
 _ROLES = {"source_a": "A", "source_b": "B"}
@@ -27,6 +28,7 @@ def setup(rack: Rack, kinds: Mapping[str, str]) -> Setup:
         ConfigError: ids that clash or do not resolve.
     """
     _check_ids(rack)
+    _check_pace(rack.agent)
     devices = {d.id: d for d in rack.device}
     return Setup(_layout(rack, kinds), _switches(rack, devices), _inputs(rack, devices))
 
@@ -47,6 +49,13 @@ def _check_ids(rack: Rack) -> None:
         seen.add(name)
     if not rack.server:
         raise ConfigError("rack file: no [[server]]; add the servers of this rack")
+
+
+def _check_pace(agent: Agent) -> None:
+    if not 0 < agent.step_s <= STEP_S:
+        raise ConfigError(f"agent.step_s: {agent.step_s:g}; give 0 to {STEP_S:g}, the model's step")
+    if not agent.poll_real_s > 0:
+        raise ConfigError(f"agent.poll_real_s: {agent.poll_real_s:g}; give more than 0")
 
 
 def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:

@@ -14,7 +14,6 @@ from typing import Protocol, assert_never
 
 from wattcast_agent import config
 from wattcast_agent.devices.poller import Poll, Poller
-from wattcast_agent.discover.finder import Finder
 from wattcast_agent.discover.fixed import Fixed
 from wattcast_agent.forecast.forecaster import Forecaster
 from wattcast_agent.infer.litert import LiteRtModel
@@ -295,8 +294,7 @@ def serve(path: Path, coordinator: str = "") -> None:
 async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     profiles = load_profiles()
     setup = config.setup(rack, {name: p.kind for name, p in profiles.items()})
-    finder = Finder(rack.agent.cluster, rack.agent.interface)
-    directory: Directory = Fixed(coordinator) if coordinator else finder
+    directory = Fixed(coordinator) if coordinator else _finder(rack)
     model = LiteRtModel(*config.model_files(rack.model, base))
     with _alone(base / rack.agent.state_dir):
         spool = _spool(rack, base)
@@ -315,6 +313,12 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
         )
         await agent.run(directory)
         spool.close()
+
+
+def _finder(rack: Rack) -> Directory:
+    from wattcast_agent.discover.finder import Finder  # an agent with an address needs no zeroconf
+
+    return Finder(rack.agent.cluster, rack.agent.interface)
 
 
 def _spool(rack: Rack, base: Path) -> Spool:

@@ -10,6 +10,7 @@ import pytest
 from coordinator_double import CoordinatorDouble
 from rack_double import PREFERRED, RackDouble
 
+from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import AtsCommand, Outcome
 
@@ -92,7 +93,7 @@ async def test_an_agent_reads_reports_obeys_and_survives(agent, coordinator, rac
     assert (await agent.end(signal.SIGKILL))[0] == -signal.SIGKILL
     await coordinator.stop()
     await agent.start("--coordinator", coordinator.address)
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(1.5)  # starts, and reads for a step, without a coordinator
     await coordinator.start()
     count = len(coordinator.batches)
     await coordinator.until(lambda: len(coordinator.batches) > count + 2)
@@ -136,3 +137,24 @@ async def test_a_hold_set_at_the_rack_bars_the_coordinator(agent, coordinator, r
     _, err = await other.child.communicate()
     assert other.child.returncode == 3
     assert b"another agent runs on this state" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "said"),
+    [
+        (("step_s", "stepp_s"), 2, "did you mean 'step_s'"),
+        (("step_s = 300.0", "step_s = 900.0"), 2, "agent.step_s: 900; give 0 to 300"),
+        (("eastron_sdm630", "eastron_sdm640"), 2, "eastron_sdm640"),
+        (('role = "source_b"', 'role = ""'), 2, "no meter on input B"),
+        (("[clock]", '[model]\npath = "damaged.tflite"\n[clock]'), 1, "damaged.tflite: corrupt"),
+    ],
+    ids=["unknown key", "step too long", "unknown profile", "no input meter", "damaged model"],
+)
+async def test_a_wrong_setup_is_one_clear_line(agent, tmp_path, change, code, said):
+    agent.rack_file.write_text(agent.rack_file.read_text().replace(*change))
+    (tmp_path / "damaged.tflite").write_bytes(BASE_MODEL.read_bytes()[:-1])
+    (tmp_path / "damaged.manifest.json").write_bytes(BASE_MANIFEST.read_bytes())
+    await agent.start("--coordinator", "127.0.0.1:9")
+    _, err = await agent.child.communicate()
+    assert (agent.child.returncode, err.decode().count("\n")) == (code, 1)
+    assert said in err.decode()

@@ -12,7 +12,7 @@ from wattcast_agent.link.client import Link
 from wattcast_agent.spool.store import Spool
 from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.errors import ConfigError
-from wattcast_core.messages import Batch, Hello, Rejected, Welcome
+from wattcast_core.messages import Ack, Batch, Hello, Rejected, Welcome
 from wattcast_core.samples import Sample
 from wattcast_core.units import from_epoch_s
 
@@ -166,6 +166,25 @@ async def test_a_rejection_is_told_once_and_tried_again(bench, coordinator, capl
     assert [r.message for r in caplog.records if "rejected" in r.message] == [
         f"coordinator: {coordinator.address}: rejected: not the leader"
     ]
+
+
+async def test_a_spool_made_anew_loses_nothing_to_old_acknowledgements(bench, coordinator):
+    coordinator.batches.append(Batch(9_000))
+    bench.add(3)
+    async with bench.linked():
+        await emptied(bench)
+    assert bench.stored() == [100, 101, 102]
+    assert coordinator.acknowledged == 9_003
+
+
+async def test_an_acknowledgement_of_what_was_not_sent_frees_nothing(bench, coordinator):
+    async with bench.linked():
+        await bench.inbox.get()
+        coordinator.command(Ack(10**12))
+        await coordinator.until(lambda: len(coordinator.hellos) == 2)
+        bench.add(1)
+        await emptied(bench)
+    assert bench.stored() == [100]
 
 
 @pytest.mark.parametrize("address", ["", "host", "host:", "host:http", "host:0", "host:70000"])

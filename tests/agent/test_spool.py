@@ -43,6 +43,17 @@ def test_a_sequence_is_never_given_twice(spool, tmp_path):
     again.close()
 
 
+def test_a_new_spool_numbers_on_after_what_was_acknowledged_before(spool):
+    for n in range(3):
+        spool.append(bytes([n]))
+    spool.renumber(5000)
+    assert [sequence for sequence, _ in spool.pending(0, 9)] == [5001, 5002, 5003]
+    assert spool.append(b"x") == 5004
+    spool.ack(5004)
+    spool.renumber(6000)
+    assert (spool.count, spool.append(b"y")) == (0, 6001)
+
+
 def test_a_full_spool_drops_the_oldest_and_counts_it(tmp_path):
     spool = Spool(tmp_path / "spool.db", 1, max_bytes=100)
     for n in range(10):

@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 from wattcast_configs.control import Decision
 from wattcast_configs.site import Ats, Feed, Pdu, Server, Site, Workload
-from wattcast_coordinator.ports import CommandAts, Effect, Inputs, Move, MoveState, MoveStatus, StartMove
+from wattcast_coordinator.ports import (
+    CommandAts,
+    Effect,
+    Inputs,
+    Move,
+    MoveState,
+    MoveStatus,
+    StartMove,
+)
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph, build
 from wattcast_core.commands import CommandResult, Outcome

@@ -67,7 +67,7 @@ def load_instance(path: Path) -> "Instance":
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return from_arrays(dict(arrays), path)
+            return from_arrays(dict(arrays), str(path))
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(
             f"{path}: not a readable instance ({error}); expected an .npz of Instance arrays"

@@ -45,6 +45,9 @@ class Outbox(Protocol):
     def ack(self, sequence: int) -> None:
         """Forget batches up to ``sequence``."""
 
+    def renumber(self, after: int) -> None:
+        """Move all sequences beyond ``after``."""
+
 
 class Directory(Protocol):
     """Knows where coordinators are."""
@@ -83,7 +86,7 @@ class Link:
         self._older = outbox.highest  # batches of an earlier life of this agent are never live
         self._results: deque[CommandResult] = deque(maxlen=100)
         self._changed = asyncio.Event()
-        self._acked = -1
+        self._acked = self._sent = -1
         self._progress = 0.0
         self._said = ""
 
@@ -124,8 +127,7 @@ class Link:
             await call.write(wire.encode_agent(self._hello()))
             welcome = await self._greeting(call)
             self._say(f"connected to {address}, token {welcome.token}", logging.INFO)
-            self._acked, self._progress = welcome.acknowledged, time.monotonic()
-            self._outbox.ack(welcome.acknowledged)
+            self._resume(welcome)
             self._inbox(welcome)
             async with asyncio.TaskGroup() as group:
                 receiving = group.create_task(self._swallow(self._receive(call)))
@@ -135,6 +137,20 @@ class Link:
                 receiving.cancel()
                 sending.cancel()
             raise ended.result()
+
+    def _resume(self, welcome: Welcome) -> None:
+        """Go on after what is stored.
+
+        Where more is stored than was ever given, this spool is younger than the agent (a new disk,
+        a clock that was wrong): what waits here has numbers of other batches.
+        """
+        stored = welcome.acknowledged
+        if stored > self._outbox.highest:
+            _log.warning("spool is new, but %d was acknowledged before; numbering on", stored)
+            self._outbox.renumber(stored)
+            self._older = self._outbox.highest
+        self._outbox.ack(stored)
+        self._acked, self._sent, self._progress = stored, stored, time.monotonic()
 
     async def _swallow(self, coroutine: Any) -> Exception:
         """Run one direction; its end is an answer, not an exception group."""
@@ -166,6 +182,8 @@ class Link:
 
     def _take(self, message: CoordinatorMessage) -> None:
         match message:
+            case Ack(sequence) if sequence > self._sent:
+                raise DataError(f"acknowledges {sequence}, but {self._sent} was the last sent")
             case Ack(sequence):
                 self._outbox.ack(sequence)
                 self._acked, self._progress = max(self._acked, sequence), time.monotonic()
@@ -178,7 +196,7 @@ class Link:
                 assert_never(message)
 
     async def _send(self, call: Any) -> None:
-        sent, backlog_end = self._acked, self._outbox.highest
+        backlog_end = self._outbox.highest
         flying: deque[int] = deque()
         while True:
             self._changed.clear()
@@ -187,20 +205,20 @@ class Link:
                 self._results.popleft()
             while flying and flying[0] <= self._acked:
                 flying.popleft()
-            rows = self._next(sent, backlog_end) if len(flying) < _IN_FLIGHT else []
+            rows = self._next(backlog_end) if len(flying) < _IN_FLIGHT else []
             if rows:
                 live = self._live(rows[0][0], backlog_end)
                 if not flying:
                     self._progress = time.monotonic()
+                self._sent = rows[-1][0]
+                flying.append(self._sent)
                 await call.write(codec.join(rows, live=live))
-                sent = rows[-1][0]
-                flying.append(sent)
             else:
                 await self._wait(waiting_for_ack=bool(flying))
 
-    def _next(self, sent: int, backlog_end: int) -> list[tuple[int, bytes]]:
+    def _next(self, backlog_end: int) -> list[tuple[int, bytes]]:
         """Batches of the next message: alike in being live, and not too many bytes."""
-        rows = self._outbox.pending(sent, _JOIN)
+        rows = self._outbox.pending(self._sent, _JOIN)
         if not rows or self._live(rows[0][0], backlog_end):
             return rows[:1]
         old = list(takewhile(lambda row: not self._live(row[0], backlog_end), rows))

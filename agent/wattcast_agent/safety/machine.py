@@ -31,14 +31,14 @@ _RESULTS_KEPT = (
 
 def order(safety: Safety, command: AtsCommand, moment: Moment, limits: Limits | None) -> Step:
     """A command arrived; ``limits`` is None for a switch this rack does not have."""
+    why = authority(safety.kept, command, moment.real_s)
+    if command.token > safety.kept.highest_token:  # even of an order that leads to nothing
+        safety = _keep(safety, replace(safety.kept, highest_token=command.token))
     kept = safety.kept
     if command.id in kept.results:
         return safety, (Answer(kept.results[command.id]),)
     if any(r.command.id == command.id for r in kept.running.values()):
         return safety, ()  # its result is on its way
-    why = authority(kept, command, moment.real_s)
-    if command.token > kept.highest_token:
-        safety = _keep(safety, replace(kept, highest_token=command.token))
     if limits is None:
         why = why or f"this rack has no transfer switch '{command.ats}' with an [[ats]] entry"
     elif command.ats in safety.kept.running:

@@ -77,10 +77,27 @@ class Spool:
 
     def ack(self, sequence: int) -> None:
         """Forget all batches up to ``sequence``: they are safe elsewhere."""
-        with self._explained():
+        with self._explained(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            count, size = self._db.execute(
+                "SELECT count(*), coalesce(sum(length(body)), 0) FROM batches WHERE sequence <= ?",
+                (sequence,),
+            ).fetchone()
             self._db.execute("DELETE FROM batches WHERE sequence <= ?", (sequence,))
-            self._bytes = self._number("SELECT coalesce(sum(length(body)), 0) FROM batches")
-            self.count = self._number("SELECT count(*) FROM batches")
+        self.count -= count
+        self._bytes -= size
+
+    def renumber(self, after: int) -> None:
+        """Move all sequences, waiting and future ones, beyond ``after`` (not below ``highest``)."""
+        with self._explained(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            shift = after + 1 - self._number("SELECT coalesce(min(sequence), 0) FROM batches")
+            self._db.execute("UPDATE batches SET sequence = sequence + ?", (shift,))
+            top = self._number("SELECT coalesce(max(sequence), 0) FROM batches")
+            self._db.execute(
+                "UPDATE sqlite_sequence SET seq = ? WHERE name = 'batches'", (max(after, top),)
+            )
+        self.highest = max(after, top)
 
     def pending(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Up to ``limit`` batches after a sequence, in order."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.routes import Routes, trace
+from wattcast_coordinator.aggregate.routes import Routes, tally, trace
 from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
@@ -36,7 +36,7 @@ def server_loads(instance: Instance, wl_server: IntArray) -> ServerLoads:
     return ServerLoads(
         instance.server_idle_w[:, None] + _scatter(wl_server, eff[:, None] * instance.wl_w, count),
         _scatter(wl_server, eff[:, None] * instance.wl_factor_w, count),
-        np.bincount(wl_server, (eff * instance.wl_sigma_w) ** 2, count),
+        tally(wl_server, (eff * instance.wl_sigma_w) ** 2, count),
     )
 
 
@@ -102,5 +102,5 @@ def _scatter(index: IntArray, values: FloatArray, count: int) -> FloatArray:
     """[count, columns]: rows of ``values`` added up by index."""
     out = np.zeros((count, values.shape[1]))
     for column in range(values.shape[1]):
-        out[:, column] = np.bincount(index, values[:, column], count)
+        out[:, column] = tally(index, values[:, column], count)
     return out

@@ -16,6 +16,7 @@ from wattcast_core.units import FloatArray, epoch_s
 
 STALE_STEPS = 2.0  # no act rests on a forecast older than this
 CARRY_STEPS = 12.0  # a reading older than this says nothing about now
+BELIEVABLE = 3.0  # times its full power: no server draws more, whatever a meter says
 HORIZON_STEPS = 12  # if no server has a forecast
 _DOUBT = 0.15  # of the dynamic range: deviation of a load that is only carried on
 _MEDIAN, _Q90, _Q99 = (QUANTILES.index(q) for q in (0.5, 0.9, 0.99))
@@ -44,7 +45,10 @@ class Outlook:
 
 def look(graph: Graph, inputs: Inputs, decision: Decision, shifts: tuple[Shift, ...]) -> Outlook:
     """Align the forecasts; carry the last reading on where there is none."""
-    usable = [_usable(inputs.forecasts.get(n), inputs.now, decision.step_s) for n in graph.servers]
+    usable = [
+        _usable(inputs.forecasts.get(name), BELIEVABLE * full_w, inputs.now, decision.step_s)
+        for name, full_w in zip(graph.servers, graph.full_w, strict=True)
+    ]
     steps = max((_steps(f, decision.step_s) for f in usable if f), default=HORIZON_STEPS)
     mean_w = np.zeros((len(usable), steps))
     sigma_w = np.zeros_like(mean_w)
@@ -55,19 +59,22 @@ def look(graph: Graph, inputs: Inputs, decision: Decision, shifts: tuple[Shift, 
             mean_w[row], sigma_w[row] = _aligned(forecast, inputs.now, decision.step_s, steps)
             continue
         last_w = _last_reading_w(inputs, graph.servers[row], decision.step_s)
-        known[row] = math.isfinite(last_w)
+        known[row] = last_w <= BELIEVABLE * graph.full_w[row]  # False for NaN
         mean_w[row] = last_w if known[row] else graph.full_w[row]
         doubt_w[row] = _DOUBT * max(graph.full_w[row] - graph.idle_w[row], 0.1 * mean_w[row, 0])
     _apply(shifts, graph, usable, mean_w, decision.step_s)
     return Outlook(mean_w, sigma_w, doubt_w, np.array([f is not None for f in usable]), known)
 
 
-def _usable(forecast: Forecast | None, now: datetime, step_s: float) -> Forecast | None:
+def _usable(
+    forecast: Forecast | None, most_w: float, now: datetime, step_s: float
+) -> Forecast | None:
     if forecast is None or not forecast.quantiles_w:
         return None
     age_s = epoch_s(now) - epoch_s(forecast.issued_at)
     table = np.array(forecast.quantiles_w)
     sound = table.shape[1:] == (len(QUANTILES),) and bool(np.isfinite(table).all())
+    sound = sound and bool(((table >= -most_w) & (table <= most_w)).all())
     sound = sound and bool((table[:, _MEDIAN] >= 0).all())
     return forecast if sound and -step_s <= age_s <= STALE_STEPS * step_s else None
 

@@ -73,6 +73,11 @@ def trace(instance: Instance, ats_source: IntArray, servers: IntArray | None = N
     )
 
 
+def tally(index: IntArray, values: FloatArray, count: int) -> FloatArray:
+    """[count] values added up by index."""
+    return np.asarray(np.bincount(index, values, count), np.float64)
+
+
 def behind_ats(instance: Instance) -> BoolArray:
     """[N, N] whether node (column) can be fed through the ATS (row); False for other rows."""
     count = len(instance.node_parent)
@@ -121,7 +126,9 @@ def _fractions(cords: IntArray, shares: FloatArray, live: BoolArray) -> FloatArr
     standby = (weight.sum(2) < 1e-9) & up.any(2)
     weight = np.where(standby[..., None], up, weight)
     total = weight.sum(2, keepdims=True)
-    return np.divide(weight, total, out=np.zeros_like(weight), where=total > 0)
+    out: FloatArray = np.zeros(weight.shape)
+    np.divide(weight, total, out=out, where=total > 0)
+    return out
 
 
 def _changed(cords: IntArray, share: FloatArray, rerouted: BoolArray) -> BoolArray:
@@ -159,7 +166,7 @@ def _merge(
     key, where = np.unique(np.concatenate(keys), return_inverse=True)
     ends = np.cumsum([0, *map(len, keys)])
     sums = [
-        np.bincount(where[a:b], walk[3], len(key))
+        tally(where[a:b], walk[3], len(key))
         for a, b, walk in zip(ends[:-1], ends[1:], walks, strict=True)
     ]
-    return key, sums
+    return np.asarray(key), sums

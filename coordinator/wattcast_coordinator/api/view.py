@@ -141,6 +141,29 @@ class EventView(Snapshot):
     text: str
 
 
+class RiskView(Snapshot):
+    """A risk since it was first forecast.
+
+    Attributes:
+        contingency: the loss after which it would come; empty in the intact room.
+        first_at: data time of the first forecast.
+        due_at: when it would come, as first forecast.
+    """
+
+    node: str
+    contingency: str
+    first_at: datetime
+    due_at: datetime
+
+
+class ReactionView(Snapshot):
+    """Real milliseconds from reading the oldest sample of a step until its decision."""
+
+    p50: Number = None
+    p99: Number = None
+    cycles: int = 0
+
+
 class LeaderView(Snapshot):
     """Who decides; the token grows with each term (0 = nobody leads)."""
 
@@ -180,7 +203,9 @@ class State(Snapshot):
     migrations: tuple[MigrationView, ...] = ()
     commands: tuple[CommandView, ...] = ()
     events: tuple[EventView, ...] = ()
+    risks: tuple[RiskView, ...] = ()
     plan: tuple[str, ...] = ()
+    reaction_ms: ReactionView = ReactionView()
     leader: LeaderView = LeaderView()
     agents: tuple[AgentView, ...] = ()
     store: StoreView = StoreView()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.routes import Routes, behind_ats, trace
+from wattcast_coordinator.aggregate.routes import Routes, behind_ats, tally, trace
 from wattcast_coordinator.plan.rows import Rows, quantiles
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
@@ -55,7 +55,7 @@ def compile_rows(instance: Instance) -> Rows:
     source = instance.ats_source.copy()
     source[ats] = 1 - source[ats]
     ways = (trace(instance, instance.ats_source), trace(instance, source, flipped))
-    traced = _join(instance, ways, other)
+    traced = _join(ways, other)
     stands_for = _dominator(instance, traced)
     row = _needed(instance, traced, stands_for)
     rows = _assemble(instance, traced, row, (other, ats, groups))
@@ -76,7 +76,8 @@ def _assemble(
     nodes = len(instance.node_parent)
     intact = row < nodes
     limit_w = np.where(intact, instance.limit_base_w[row % nodes], instance.limit_n1_w[row % nodes])
-    row, intact, limit_w = (array[np.isfinite(limit_w)] for array in (row, intact, limit_w))
+    finite = np.isfinite(limit_w)
+    row, intact, limit_w = row[finite], intact[finite], limit_w[finite]
     full = _coefficients(instance, traced, row)
     order = np.lexsort((full.row, full.column))
     columns = 1 + int(feeding[0].max(initial=-1))
@@ -95,9 +96,8 @@ def _assemble(
 
 def _transferable(instance: Instance) -> tuple[IntArray, tuple[IntArray, ...]]:
     """ATS with a finite price whose servers hang on no other such ATS, and those servers."""
-    through = behind_ats(instance)
     cords = instance.server_cord
-    behind = (through[:, cords] & (cords >= 0)).any(2)
+    behind: BoolArray = np.any(behind_ats(instance)[:, cords] & (cords >= 0), axis=2)
     ats = np.flatnonzero((instance.node_alt >= 0) & np.isfinite(instance.ats_cost))
     single = behind[instance.node_alt >= 0].sum(0) == 1
     ats = np.array([a for a in ats if behind[a].any() and single[behind[a]].all()], np.int64)
@@ -106,7 +106,7 @@ def _transferable(instance: Instance) -> tuple[IntArray, tuple[IntArray, ...]]:
     return ats, tuple(np.flatnonzero(behind[a]) for a in ats)
 
 
-def _join(instance: Instance, ways: tuple[Routes, Routes], other: IntArray) -> _Traced:
+def _join(ways: tuple[Routes, Routes], other: IntArray) -> _Traced:
     """Both ways of feeding together; the second's servers become their other columns."""
     present, flipped = ways
     intact = _Entries(
@@ -120,10 +120,9 @@ def _join(instance: Instance, ways: tuple[Routes, Routes], other: IntArray) -> _
         np.concatenate([present.lost_fraction, flipped.lost_fraction]),
     )
     gain = lost.value - np.concatenate([present.lost_before, flipped.lost_before])
-    changed = np.zeros(present.live.size, bool)
-    changed[lost.row[np.abs(gain) > _EQUAL]] = True
-    changed = changed.reshape(present.live.shape)
-    same = present.live & ~changed
+    changed = np.zeros_like(present.live)
+    changed.ravel()[lost.row[np.abs(gain) > _EQUAL]] = True
+    same: BoolArray = np.logical_and(present.live, ~changed)
     same[0] = False
     return _Traced(intact, lost, gain, changed, same)
 
@@ -167,7 +166,7 @@ def _monotone(instance: Instance) -> bool:
 
 
 def _dominator(instance: Instance, traced: _Traced) -> IntArray:
-    """[(1+K) N] the row that makes a row redundant: the same node after the feed's loss; or itself."""
+    """[(1+K) N] the row that makes a row redundant (the same node, its feed lost), or itself."""
     nodes, rows = len(instance.node_parent), traced.changed.size
     itself = np.arange(rows)
     if not _monotone(instance) or not len(traced.gain):
@@ -222,6 +221,6 @@ def _coefficients(instance: Instance, traced: _Traced, row: IntArray) -> _Entrie
     )
     value = np.concatenate([intact.value[entry], traced.gain[kept]])
     key, where = np.unique(key, return_inverse=True)
-    total = np.bincount(where, value, len(key))
+    total = tally(where, value, len(key))
     used = np.abs(total) > _EQUAL
     return _Entries(key[used] // columns, key[used] % columns, total[used])

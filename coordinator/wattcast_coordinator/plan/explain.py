@@ -6,6 +6,7 @@ from wattcast_coordinator.plan.problem import Problem
 from wattcast_coordinator.plan.schedule import Schedule
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import IntArray
+from wattcast_core.units import FloatArray
 
 _KINDS = {0: "feed", 1: "panel", 2: "rack PDU", 3: "phase", 4: "ATS"}
 _LINES = 8  # nodes named at most
@@ -21,42 +22,46 @@ def explain_plan(start: State, goal: State) -> tuple[str, ...]:
 def explain_refusal(start: State, goal: State, schedule: Schedule) -> tuple[str, ...]:
     """Why no plan brings every node within its limits from lead_s on."""
     problem = start.problem
-    over = np.flatnonzero(start.slack_w < 0)
-    fixed = [int(row) for row in over if _conserved(problem, int(row))]
-    lines = [_conservation_line(start, row) for row in worst_per_node(start, np.array(fixed, int))]
-    stuck = np.setdiff1d(np.flatnonzero(goal.slack_w < 0), fixed)
-    lines += [_stuck_line(goal, row) for row in worst_per_node(goal, stuck)]
-    if not schedule.complete and not lines:
+    over_w = _over_w(start)
+    lines = [_conserved_line(start, row) for row in _worst(problem, over_w, problem.conserved)]
+    pinned = np.setdiff1d(problem.fixed, problem.conserved)
+    lines += [_pinned_line(start, row) for row in _worst(problem, over_w, pinned)]
+    stuck = np.flatnonzero(goal.slack_w < 0)
+    lines += [_stuck_line(goal, row) for row in _worst(problem, -goal.slack_w, stuck)]
+    left = len(schedule.left_moves), len(schedule.left_transfers)
+    if any(left) and not len(stuck):
         lines.append(
-            f"{len(schedule.left_moves)} moves and {len(schedule.left_transfers)} transfers cannot"
-            f" be completed safely within the lead time of {problem.instance.lead_s:.0f} s"
+            f"{left[0]} moves and {left[1]} transfers cannot be completed safely within the lead"
+            f" time of {problem.instance.lead_s:.0f} s"
         )
     return tuple(lines[:_LINES])
 
 
-def worst_per_node(state: State, rows: IntArray) -> list[int]:
-    """Of each node's rows the one with least slack, worst node first."""
-    nodes: set[int] = set()
-    out = []
-    for row in rows[np.argsort(state.slack_w[rows], kind="stable")]:
-        node = int(state.problem.rows.node[row])
-        if node not in nodes:
-            nodes.add(node)
-            out.append(int(row))
-    return out
+def _over_w(state: State) -> FloatArray:
+    """[rows] watts over the limit at the worst step from lead_s on."""
+    strict = state.load_w[:, state.problem.first_strict :]
+    return np.asarray(strict.max(1, initial=-np.inf) - state.problem.rows.limit_w)
 
 
-def _conserved(problem: Problem, row: int) -> bool:
-    """Whether a row takes the same share of every server, however it is fed."""
-    share = problem.rows.dense(row)
-    return bool(share.max() - share.min() < 1e-9)
+def _worst(problem: Problem, over_w: FloatArray, rows: IntArray) -> list[int]:
+    """Of each node's rows the one with most excess, worst node first."""
+    rows = rows[np.argsort(-over_w[rows], kind="stable")]
+    first = np.unique(problem.rows.node[rows], return_index=True)[1]
+    return [int(row) for row in rows[np.sort(first)]]
 
 
-def _conservation_line(state: State, row: int) -> str:
+def _conserved_line(state: State, row: int) -> str:
     return (
-        f"{_name(state, row)}: {-state.slack_w[row]:.0f} W over, and every server hangs on it then"
+        f"{_name(state, row)}: {_over_w(state)[row]:.0f} W over, and every server hangs on it then"
         " (conservation): no move and no transfer inside the room changes that; only less load"
         " helps: cap, defer, stop idle servers or shed"
+    )
+
+
+def _pinned_line(state: State, row: int) -> str:
+    return (
+        f"{_name(state, row)}: {_over_w(state)[row]:.0f} W over; what may not be moved exceeds the"
+        " limit alone: cap, defer or shed"
     )
 
 
@@ -69,7 +74,7 @@ def _stuck_line(state: State, row: int) -> str:
 
 def _node_lines(start: State, goal: State) -> list[str]:
     """What each node that was over its limit gains."""
-    over = worst_per_node(start, np.flatnonzero(start.slack_w < 0))
+    over = _worst(start.problem, -start.slack_w, np.flatnonzero(start.slack_w < 0))
     lines = [
         f"{_name(start, row)}: {-start.slack_w[row]:.0f} W over its limit before,"
         f" {goal.slack_w[row]:.0f} W below it after"

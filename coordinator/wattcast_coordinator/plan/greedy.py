@@ -1,6 +1,5 @@
 """Repair: take the action that relieves most excess for its cost until every row is in limits."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,14 +22,12 @@ class Greedy:
 
     Attributes:
         state: changed in place.
-        deadline: asked between actions.
         noise: standard deviation of the log-normal factor on costs; 0 = none.
         rng: source of that noise.
         banned: [W + ATS] actions that may not be taken.
     """
 
     state: State
-    deadline: Callable[[], bool]
     noise: float = 0.0
     rng: np.random.Generator | None = None
     banned: BoolArray = field(init=False)
@@ -49,11 +46,11 @@ class Greedy:
             self._weight *= np.exp(self.noise * self.rng.standard_normal(len(cost)))
 
     def run(self) -> bool:
-        """Act until nothing exceeds its target; False if stuck, out of budget or out of time."""
+        """Act until nothing exceeds its target; False if stuck or out of budget."""
         for _ in range(_ACTIONS * (1 + self.state.problem.instance.max_moves)):
             if not (self.state.slack_w < 0).any():
                 return True
-            if self.deadline() or not self._act():
+            if not self._act():
                 break
         return False
 
@@ -108,9 +105,10 @@ class Greedy:
         state = self.state
         source = int(state.placed[workload])
         before_w = state.excess_w()
-        fits = state.accepts(workload, home=source != state.problem.instance.wl_server[workload])
-        fits[source] = False
-        fits = np.flatnonzero(fits)
+        away = source != state.problem.instance.wl_server[workload]
+        accepts = state.accepts(workload, home=away)
+        accepts[source] = False
+        fits = np.flatnonzero(accepts)
         state.lift(workload)
         server = self._destination(workload, fits)
         if server is None and chain:

@@ -64,7 +64,7 @@ def search(
         trial = best.copy()
         _tear(trial, rng)
         idle += 1
-        if not Greedy(trial, deadline, noise=0.4, rng=rng).run():
+        if not Greedy(trial, noise=0.4, rng=rng).run():
             continue
         prune(trial)
         if trial.cost() < cost - 1e-9:

@@ -1,13 +1,14 @@
 """What every search over one instance shares: constraints, prices, durations, targets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.compile import compile_rows
 from wattcast_coordinator.plan.rows import Rows, quantiles
-from wattcast_coordinator.topology.instance import Instance, IntArray
+from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
 ROUNDING_W = 1e-4  # a load within this of its limit is at its limit: sums of floats differ
@@ -21,6 +22,9 @@ class Problem:
         rows: the constraints.
         soft_w: [rows, H] what intermediate states must keep: the limit, or doing nothing if worse.
         target_w: [rows, H] what the final state must keep: ``soft_w`` before lead_s, then limits.
+        fixed: rows over their limit that all actions together cannot bring within it; they are
+            only kept from getting worse.
+        conserved: those of them that take the same share of every server, however it is fed.
         first_strict: first step that must be within limits.
         deadline_s: when the last action must be done.
         duration_s: [W] of a move.
@@ -37,6 +41,8 @@ class Problem:
     rows: Rows
     soft_w: FloatArray
     target_w: FloatArray
+    fixed: IntArray
+    conserved: IntArray
     first_strict: int
     deadline_s: float
     duration_s: FloatArray
@@ -59,6 +65,9 @@ def prepare(instance: Instance) -> Problem:
     horizon = instance.wl_w.shape[1]
     strict = (np.arange(horizon) + 1) * instance.step_s > instance.lead_s
     target_w = np.where(strict, limit_w, soft_w)
+    conserved = np.flatnonzero((nothing_w > target_w).any(1) & _uniform(rows))
+    fixed = np.union1d(conserved, np.flatnonzero(_immovable(instance, rows, target_w)))
+    target_w[fixed] = soft_w[fixed]
     first = horizon - int(strict.sum())
     price = _column_price(instance, rows)
     loads = server_loads(instance, instance.wl_server)
@@ -68,6 +77,8 @@ def prepare(instance: Instance) -> Problem:
         rows,
         soft_w,
         target_w,
+        fixed,
+        conserved,
         first,
         _deadline_s(instance, nothing_w > target_w, first),
         instance.setup_s + 1024 * instance.wl_state_gib / instance.wl_bw_mibs,
@@ -82,6 +93,36 @@ def prepare(instance: Instance) -> Problem:
     )
 
 
+def _uniform(rows: Rows) -> BoolArray:
+    """[rows] whether every column has the same share."""
+    start, _, value = rows.by_row
+    share = np.append(value, 0.0)
+    spread = np.maximum.reduceat(share, start[:-1]) - np.minimum.reduceat(share, start[:-1])
+    return np.asarray((np.diff(start) == len(rows.start) - 1) & (spread < 1e-9))
+
+
+def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArray:
+    """[rows] whether pinned load alone exceeds the target, whatever the ATS positions.
+
+    Negative factor loadings could hedge pinned load; then nothing is claimed.
+    """
+    if (instance.wl_factor_w < 0).any():
+        return np.zeros(len(rows.limit_w), bool)
+    pinned = ~instance.wl_movable
+    without = replace(
+        instance,
+        wl_w=instance.wl_w * pinned[:, None],
+        wl_sigma_w=instance.wl_sigma_w * pinned,
+        wl_factor_w=instance.wl_factor_w * pinned[:, None],
+    )
+    servers = len(rows.other)
+    transferable = np.zeros(len(rows.limit_w), bool)
+    for column in np.flatnonzero(rows.other >= servers):
+        transferable[rows.column(int(column))[0]] = True
+    over = (quantiles(without, rows) > target_w).any(1)
+    return np.asarray(over & ~transferable)
+
+
 def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
     """lead_s, or the start of the step it falls into if that step must be cured already."""
     if first < broken.shape[1] and broken[:, first].any():
@@ -94,7 +135,7 @@ def _column_price(instance: Instance, rows: Rows) -> FloatArray:
     root = (rows.case == 0) & (instance.node_parent[rows.node] < 0)
     price = np.where(root, instance.price_per_kwh[rows.node], 0)
     column = np.repeat(np.arange(len(rows.start) - 1), np.diff(rows.start))
-    return np.bincount(column, rows.value * price[rows.row], len(rows.start) - 1)
+    return tally(column, rows.value * price[rows.row], len(rows.start) - 1)
 
 
 def _groups(group: IntArray) -> dict[int, IntArray]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
@@ -67,6 +68,6 @@ def row_moments(instance: Instance, rows: Rows) -> tuple[FloatArray, FloatArray]
     server = np.repeat(np.arange(servers), np.diff(rows.start)[:servers])
     row, value = rows.row[: len(server)], rows.value[: len(server)]
     columns = np.hstack([loads.mean_w, loads.factor_w]).T
-    linear = [np.bincount(row, value * column[server], count) for column in columns]
-    variance = np.bincount(row, value**2 * loads.variance[server], count)
+    linear = [tally(row, value * column[server], count) for column in columns]
+    variance = tally(row, value**2 * loads.variance[server], count)
     return np.stack(linear, axis=1), variance

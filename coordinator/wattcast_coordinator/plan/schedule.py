@@ -149,10 +149,8 @@ class Scheduler:
     def _meets_group(self, workload: int, server: int) -> bool:
         """Whether a member of one of its groups is in the way while it moves."""
         anti, quorum = self.problem.instance.wl_anti, self.problem.instance.wl_quorum
-        for flight in self._flights:
-            if anti[workload] >= 0 and anti[flight.workload] == anti[workload]:
-                if flight.server == server:
-                    return True
-            if quorum[workload] >= 0 and quorum[flight.workload] == quorum[workload]:
-                return True
-        return False
+        return any(
+            (flight.server == server and anti[workload] == anti[flight.workload] >= 0)
+            or quorum[workload] == quorum[flight.workload] >= 0
+            for flight in self._flights
+        )

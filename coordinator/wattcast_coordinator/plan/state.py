@@ -4,15 +4,24 @@ from copy import copy
 
 import numpy as np
 
-from wattcast_core.units import FloatArray
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.problem import Problem
 from wattcast_coordinator.plan.rows import row_moments
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
+from wattcast_core.units import FloatArray
 
 _ARRAYS = (
-    "placed", "column", "flipped", "free_cpu", "free_mem", "linear", "variance", "load_w",
-    "slack_w", "server_linear", "server_variance",
+    "placed",
+    "column",
+    "flipped",
+    "free_cpu",
+    "free_mem",
+    "linear",
+    "variance",
+    "load_w",
+    "slack_w",
+    "server_linear",
+    "server_variance",
 )
 
 

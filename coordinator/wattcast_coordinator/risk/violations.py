@@ -1,5 +1,6 @@
 """Which nodes would exceed their limits, in the intact room and after the loss of each feed."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import NormalDist
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.ports import Violation
-from wattcast_coordinator.topology.graph import Graph
+from wattcast_coordinator.risk.trip import UPS, time_to_trip_s
+from wattcast_coordinator.topology.graph import FEED, Graph
 from wattcast_coordinator.topology.instance import Instance
 from wattcast_core.units import FloatArray
 
@@ -38,6 +40,26 @@ def violations(graph: Graph, instance: Instance, loads: Loads, now: datetime) ->
             )
         )
     return sorted(found, key=lambda v: (v.at, v.contingency, graph.node[v.node]))
+
+
+def trip_times_s(
+    graph: Graph, instance: Instance, loads: Loads, found: Sequence[Violation]
+) -> dict[tuple[str, str], float]:
+    """(node, contingency) -> data seconds until a feed's UPS trips, where it would.
+
+    The emergency limit stands for the rating (it is not above it): the safe side.
+    """
+    quantile_w = loads.evaluate()
+    cases = {"": 0} | {graph.nodes[int(n)]: 1 + i for i, n in enumerate(instance.contingency)}
+    out = {}
+    for v in found:
+        node = graph.node[v.node]
+        series_w = quantile_w[cases[v.contingency], node]
+        rating_w = float(instance.limit_n1_w[node])
+        due_s = time_to_trip_s(series_w, rating_w, UPS, instance.step_s)
+        if graph.kind[node] == FEED and due_s < float("inf"):
+            out[v.node, v.contingency] = due_s
+    return out
 
 
 def excess_w(loads_w: FloatArray, limits_w: FloatArray) -> float:

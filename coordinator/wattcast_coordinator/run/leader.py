@@ -75,6 +75,7 @@ class Leader:
         for effect in effects:
             await actions.do(effect)
         self._view.note_loads(at)
+        self._view.note_risks(state.episodes)
         self._view.fans = fans(state, inputs, self._graph, self._decision)
         self._view.plan = state.plan.why if state.plan else ()
         return state

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
+
 from wattcast_coordinator.api.view import (
     AgentView,
     AtsView,
@@ -16,6 +18,8 @@ from wattcast_coordinator.api.view import (
     LeaderView,
     MigrationView,
     Point,
+    ReactionView,
+    RiskView,
     ServerView,
     State,
     StoreView,
@@ -25,6 +29,7 @@ from wattcast_coordinator.api.view import (
 from wattcast_coordinator.coord.intents import Intent, IntentKind, IntentState
 from wattcast_coordinator.ports import RaiseEvent
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.step.state import Episode
 from wattcast_coordinator.store.results import Counts, HistoryPoint
 from wattcast_core.signature import FEATURES
 
@@ -51,6 +56,7 @@ class LiveView:
         self.fans: dict[str, tuple[Fan, WorstLoss | None]] = {}
         self.counts = Counts()
         self.plan: tuple[str, ...] = ()
+        self.risks: dict[str, RiskView] = {}
         self._made_real_s = 0.0
         self._state = State(now=parts.now())
 
@@ -58,6 +64,12 @@ class LiveView:
         """Append the measured load of each feed to its history."""
         for feed, points in self._history.items():
             points.append(Point(at=at, load_w=self._load_w(feed)))
+
+    def note_risks(self, episodes: Sequence[Episode]) -> None:
+        """Remember when each risk was first forecast in this term."""
+        for e in episodes:
+            key = f"{e.node}|{e.contingency}|{e.first_at.isoformat()}"
+            self.risks.setdefault(key, RiskView.model_validate(e))
 
     def state(self) -> State:
         """The newest snapshot, at most some tenths of a second old."""
@@ -97,7 +109,9 @@ class LiveView:
                 EventView(at=e.at, severity=e.severity, kind=e.kind, text=e.text)
                 for e in list(self._board.events)[:_EVENTS_SHOWN]
             ),
+            risks=tuple(self.risks.values()),
             plan=self.plan,
+            reaction_ms=_reaction(self._board.reactions_real_s),
             leader=self.leader,
             agents=tuple(self._agent(rack, name) for rack, name in self._board.racks.items()),
             store=StoreView(
@@ -182,6 +196,13 @@ class LiveView:
         connected = name in self._parts.agents.connected
         heard = self._board.agents.get(name)
         return AgentView(id=name, rack=rack, connected=connected, last_seen=heard)
+
+
+def _reaction(real_s: Sequence[float]) -> ReactionView:
+    if not real_s:
+        return ReactionView()
+    p50, p99 = np.percentile(np.asarray(real_s) * 1000, (50, 99))
+    return ReactionView(p50=float(p50), p99=float(p99), cycles=len(real_s))
 
 
 def _command(intent: Intent) -> CommandView:

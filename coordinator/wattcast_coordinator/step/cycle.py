@@ -5,7 +5,7 @@ from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import Problem, build
 from wattcast_coordinator.aggregate.standing import Standing
 from wattcast_coordinator.ports import Effect, Inputs, MoveState
-from wattcast_coordinator.risk.violations import violations
+from wattcast_coordinator.risk.violations import trip_times_s, violations
 from wattcast_coordinator.step import planning, progress, supply, watch
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import State
@@ -30,8 +30,10 @@ def step(
     context = Context(graph, inputs, decision, problem)
     state, more = watch.doubts(state, context)
     effects += more
-    found = violations(graph, problem.evidence, Loads(problem.evidence), inputs.now)
-    state, more = watch.note(state, found, inputs, decision)
+    loads = Loads(problem.evidence)
+    found = violations(graph, problem.evidence, loads, inputs.now)
+    trips_s = trip_times_s(graph, problem.evidence, loads, found) if found else {}
+    state, more = watch.note(state, found, trips_s, inputs, decision)
     effects += more
     confirmed = watch.confirmed(state, found, decision)
     if news and _free(state, inputs) and _within_bounds(confirmed, problem, graph):

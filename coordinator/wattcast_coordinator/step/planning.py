@@ -32,15 +32,15 @@ from wattcast_core.units import FloatArray, epoch_s
 
 PLAN_MARGIN = 0.02  # plans aim so far below the limits that acted upon risks do not flicker back
 LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
-RETRY_STEPS = 2.0  # cycles of rest after a refusal
-SEARCH_ROUNDS = 16  # of the planner: some 30 ms for 40 servers
+RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
+SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
 
 
 class _Patience:
     """A deadline in rounds of search: like time, but the same on every machine and replay."""
 
-    def __init__(self) -> None:
-        self._left = SEARCH_ROUNDS
+    def __init__(self, rounds: int) -> None:
+        self._left = rounds
 
     def __call__(self) -> bool:
         self._left -= 1
@@ -82,10 +82,10 @@ def _search(risks: Sequence[Violation], context: Context) -> Solution:
     # What only a further loss would overload may be cured as soon as can be.
     n1 = [v for v in risks if v.contingency]
     lead_s = min(base_s, max(_lead_s(n1, context.now, instance, horizon_s), soonest_s))
-    solution = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience())
+    solution = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience(SEARCH_ROUNDS))
     if not solution.feasible:
         relaxed = _tightened(instance, 0.0, max(lead_s, soonest_s))
-        solution = solve(relaxed, deadline=_Patience())
+        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
     return solution
 
 

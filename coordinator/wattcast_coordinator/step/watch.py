@@ -1,6 +1,6 @@
 """From violations of one cycle to risks that people are told of and that may be acted upon."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,6 +10,8 @@ from wattcast_coordinator.step import supply
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import Episode, State
 from wattcast_core.units import epoch_s
+
+Trips = Mapping[tuple[str, str], float]  # (node, contingency) -> seconds until it trips
 
 
 def key(risk: Violation | Episode) -> str:
@@ -31,7 +33,7 @@ def has_news(state: State, inputs: Inputs, decision: Decision) -> bool:
 
 
 def note(
-    state: State, found: Sequence[Violation], inputs: Inputs, decision: Decision
+    state: State, found: Sequence[Violation], trip_s: Trips, inputs: Inputs, decision: Decision
 ) -> tuple[State, list[Effect]]:
     """Count new evidence once; tell of each risk when it is first forecast, and when it is over."""
     if not has_news(state, inputs, decision):
@@ -50,7 +52,8 @@ def note(
         seen=(*state.seen, tuple(sorted(present)))[-decision.confirm_of :],
         episodes=tuple(episodes),
     )
-    return state, [*(_forecast(v, now) for v in new), *(_over(e, now) for e in over)]
+    told = [_forecast(v, trip_s.get((v.node, v.contingency)), now) for v in new]
+    return state, [*told, *(_over(e, now) for e in over)]
 
 
 def confirmed(
@@ -100,9 +103,10 @@ def _stale(names: list[str], context: Context) -> list[Effect]:
     return events
 
 
-def _forecast(v: Violation, now: datetime) -> RaiseEvent:
+def _forecast(v: Violation, trip_s: float | None, now: datetime) -> RaiseEvent:
     lead_min = (epoch_s(v.at) - epoch_s(now)) / 60
     what = f"{v.load_w:.0f} W of {v.limit_w:.0f} W in {lead_min:.0f} min, P = {v.probability:.2f}"
+    what += "" if trip_s is None else f"; it would trip in about {trip_s / 60:.0f} min"
     if v.contingency:
         text = f"the loss of {v.contingency} would overload {v.node}: {what}"
         return RaiseEvent(Severity.CRITICAL, "n1_forecast", text, now)

@@ -30,6 +30,7 @@ def tensorflow(seed: int) -> Any:
         keras, tf = (importlib.import_module(name) for name in ("keras", "tensorflow"))
     except ImportError as error:
         raise MissingExtraError("tensorflow", "train") from error
+    keras.utils.clear_session()  # layers count anew: their names are in the exported file
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     return tf

@@ -23,7 +23,7 @@ async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
             await writer.drain()
             if close:
                 return
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
         pass
     finally:
         writer.close()

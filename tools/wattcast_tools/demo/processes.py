@@ -30,6 +30,7 @@ class Processes:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -38,9 +39,23 @@ class Processes:
         for name in reversed(list(self._running)):
             self.stop(name)
 
-    def python(self, name: str, module: str, *words: str) -> None:
-        """Start ``python -m module words``."""
-        self.start(name, [sys.executable, "-m", module, *words])
+    def python(self, name: str, module: str, *words: str, revive: bool = False) -> None:
+        """Start ``python -m module words``; with ``revive`` it is started anew when killed."""
+        command = [sys.executable, "-m", module, *words]
+        if revive:
+            self._commands[name] = command
+        self.start(name, command)
+
+    def revive(self) -> list[str]:
+        """Start anew what was killed by a signal, as a service manager would; the names."""
+        killed = [
+            name
+            for name in self._commands
+            if name in self._running and (self._running[name].poll() or 0) < 0
+        ]
+        for name in killed:
+            self.start(name, self._commands[name])
+        return killed
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a program; its output goes to ``<name>.log``."""

@@ -88,10 +88,11 @@ class Workload:
 
 @dataclass(frozen=True)
 class Event:
-    """A feed is lost at a data time (seconds after the story's start), for good."""
+    """A feed is lost, or comes back, at a data time (seconds after the story's start)."""
 
     at_s: float
     feed: str
+    up: bool = False
 
 
 @dataclass(frozen=True)

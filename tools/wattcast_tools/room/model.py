@@ -1,7 +1,6 @@
 """The physics of the room: loads, cords, switches, trips. Pure: no sockets, no clock."""
 
 from dataclasses import dataclass
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ HISTORY_TICK_S = 60.0
 _SWING = 0.10  # of usual CPU: one standard deviation of the recorded machine
 _NOISE = 0.012  # fast relative noise of power
 _NOISE_S = 60.0  # its correlation time
+_OS_MEMORY = 0.06  # of a server's memory
 
 
 class Loads(NamedTuple):
@@ -60,13 +60,14 @@ class World:
         self.runs = np.zeros((len(self.layout.workloads), len(self.layout.servers)))
         for index, workload in enumerate(self.layout.workloads):
             self.runs[index, self.server_index[workload.server]] = 1.0
+        self.switch_fault = ""  # "stuck": no transfer follows; "returns": it goes back by itself
+        self._settled = [self.server_index[w.server] for w in self.layout.workloads]
         self._pending: dict[int, Pending] = {}
-        self._events = list(scenario.events)
+        self._events = sorted(scenario.events, key=lambda event: event.at_s)
         self._rng = np.random.default_rng(scenario.noise_seed)
         self._traces, self._constants = traces, _Constants(scenario, traces)
         self._noise = np.zeros(len(self.layout.servers))
         self._heat = np.zeros(len(self.layout.feeds) + len(self.layout.pdus))
-        self.changes = count()  # drawn from at every change of what is alive
         self.routes: Routes = self._routes()
         self.powered: BoolArray = self.routes.powered
         self.loads = self._loads()
@@ -78,25 +79,31 @@ class World:
         self.runs[self.workload_index[workload], self.server_index[server]] = 1.0
 
     def stop(self, workload: str, server: str) -> None:
-        """An instance ends. A migration is complete when it runs on another server only."""
-        row = self.runs[self.workload_index[workload]]
-        place = self.server_index[server]
-        if row[place] and row.sum() > 1 and self.powered[place] and self._in_story():
-            self.truth.moves.append(self.now_s)
-        row[place] = 0.0
+        """An instance ends. A migration is complete when the old one ends while a new one runs."""
+        index, place = self.workload_index[workload], self.server_index[server]
+        self.runs[index, place] = 0.0
+        others = np.flatnonzero(self.runs[index])
+        if place == self._settled[index] and len(others):
+            self._settled[index] = int(others[0])
+            if self._in_story():
+                self.truth.moves.append(self.now_s)
 
     def prefer(self, switch: str, inlet: int, delay_s: float) -> None:
         """Set an ATS's preferred inlet (0 or 1); it follows after ``delay_s`` data seconds."""
         index = self.switch_index[switch]
         self.preferred[index] = inlet
         self._pending.pop(index, None)
-        if inlet != self.active[index]:
+        if inlet != self.active[index] and self.switch_fault != "stuck":
             self._pending[index] = Pending(inlet, self.now_s + delay_s, commanded=True)
 
-    def lose_feed(self, feed: str) -> None:
-        """A feed goes dead for good."""
-        self.feed_up[[f.id for f in self.layout.feeds].index(feed)] = False
+    def set_feed(self, feed: str, *, up: bool) -> None:
+        """A feed goes dark, or comes back; an ATS goes back to its preferred source by itself."""
+        self.feed_up[[f.id for f in self.layout.feeds].index(feed)] = up
         self._rewire()
+        for index, switch in enumerate(self.layout.switches):
+            if up and self.preferred[index] != self.active[index]:
+                back_s = self.now_s + switch.return_s
+                self._pending[index] = Pending(self.preferred[index], back_s, commanded=False)
 
     def advance(self, to_s: float) -> None:
         """Move on to a data time in ticks on a fixed grid; stops at the last tick before it."""
@@ -117,10 +124,18 @@ class World:
         """[pdu] whether it has voltage."""
         return np.asarray(self.pdu_up & self.feed_up[self.router.feed_of])
 
-    def usage(self) -> FloatArray:
-        """[server, column of traces.COLUMNS] what a host's metrics would show, before its CPU."""
+    def usage(self) -> tuple[FloatArray, FloatArray]:
+        """Recorded traffic of what runs: [server, column of COLUMNS], and memory use [server].
+
+        Disk and network follow an application's load beyond the recording, as its CPU does.
+        """
+        constants = self._constants
         rows = self._traces.at(self.scenario.trace_start_s + self.now_s)
-        return np.asarray(self.runs.T @ rows[self._constants.machines].mean(axis=1))
+        mine = rows[constants.machines].mean(axis=1)
+        busy = (self._wanted / np.maximum(constants.cpu, 1e-6))[:, None]
+        used_gib = constants.mem_gib * (0.4 + 0.006 * np.minimum(mine[:, 1], 100.0))
+        memory = _OS_MEMORY + used_gib @ self.runs / constants.server_gib
+        return np.asarray(self.runs.T @ (mine * busy)), np.minimum(memory, 1.0)
 
     def after_loss(self) -> tuple[FloatArray, FloatArray]:
         """Loads after the loss of each feed: feeds [lost, feed] and rack PDUs [lost, pdu]."""
@@ -146,7 +161,8 @@ class World:
 
     def _happen(self) -> None:
         while self._events and self._events[0].at_s <= self.now_s:
-            self.lose_feed(self._events.pop(0).feed)
+            event = self._events.pop(0)
+            self.set_feed(event.feed, up=event.up)
         for index, pending in list(self._pending.items()):
             if pending.at_s <= self.now_s:
                 del self._pending[index]
@@ -159,6 +175,9 @@ class World:
         self._rewire()
         if pending.commanded and self._in_story():
             self.truth.transfers.append(self.now_s)
+        if pending.commanded and self.switch_fault == "returns":
+            back_s = self.now_s + self.layout.switches[index].return_s
+            self._pending[index] = Pending(1 - pending.inlet, back_s, commanded=False)
 
     def _rewire(self) -> None:
         """Let every ATS with a dead source take the other, then find who is dark."""
@@ -171,7 +190,6 @@ class World:
             self.truth.dark |= {self.layout.servers[i].id for i in np.flatnonzero(gone)}
         self.runs[:, ~self.routes.powered] = 0.0
         self.powered = self.routes.powered
-        next(self.changes)
 
     def _routes(self) -> Routes:
         return self.router.routes(self.feed_up, self.pdu_up, self.switch_up, self.active)
@@ -181,8 +199,8 @@ class World:
         cpu_pct = self._traces.at(self.scenario.trace_start_s + self.now_s)[:, 0]
         shape = np.clip((cpu_pct - constants.mean) / constants.spread, -2.0, 3.0)
         swing = 1.0 + _SWING * shape[constants.machines].mean(axis=1)
-        wanted = constants.cpu * swing + constants.drift * ramp
-        cpu = np.minimum(wanted @ self.runs + BASE_CPU, 1.0)
+        self._wanted = constants.cpu * swing + constants.drift * ramp
+        cpu = np.minimum(self._wanted @ self.runs + BASE_CPU, 1.0)
         self._demand_w = constants.power_w(cpu) * (1.0 + self._noise)
         pdu_w = self._demand_w @ self.routes.share[0]
         server_w = np.where(self.powered, self._demand_w, 0.0)
@@ -234,6 +252,8 @@ class _Constants:
         self.machines: npt.NDArray[np.int64] = np.array([w.machines for w in layout.workloads])
         self.cpu = np.array([w.cpu for w in layout.workloads])
         self.drift = np.array([w.drift_cpu for w in layout.workloads])
+        self.mem_gib = np.array([w.mem_gib for w in layout.workloads])
+        self.server_gib = np.array([s.platform.mem_gib for s in layout.servers])
         self.feed_limit_w = np.array([f.limit_w for f in layout.feeds])
         self.feed_n1_w = np.array([f.limit_n1_w for f in layout.feeds])
         self.pdu_limit_w = np.array([p.limit_w for p in layout.pdus])

@@ -47,8 +47,8 @@ proto-check: $(VENV)/.stamp-dev ## the committed stubs are those of the .proto f
 bench: $(VENV)/.stamp-tools ## thirty stories, fast
 	$(BIN)/wattcast bench story --seeds 30
 
-docs: $(VENV)/.stamp-dev ## write the help of every command into docs/cli.md
-	$(BIN)/python -m wattcast_tools.docs > docs/cli.md
+docs: $(VENV)/.stamp-dev ## write docs/devices.md and docs/cli.md
+	$(BIN)/python -m wattcast_tools.docs docs
 
 clean:
 	rm -rf $(VENV) .demo

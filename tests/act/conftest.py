@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import pytest_asyncio
@@ -38,7 +38,7 @@ class Writer:
     worst_s: float = 0.0
     _stop: bool = False
 
-    async def __aenter__(self) -> "Writer":
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._client(n)) for n in range(self.clients)]
         return self
 
@@ -107,6 +107,10 @@ class Place:
         return Writer(self.ports[workload], clients)
 
 
+def launch(*words: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, *map(str, words)])
+
+
 async def _answers(port: int) -> None:
     deadline_s = time.monotonic() + 10
     while True:
@@ -131,7 +135,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def place(kind: str, tmp_path: Path):
     """Workloads ``web`` and ``shop`` on s1, behind a proxy."""
     port = free_port()
-    engine = subprocess.Popen([sys.executable, str(DOUBLE), str(port), str(tmp_path / "state")])
+    engine = launch(DOUBLE, port, tmp_path / "state")
     proxy = None
     executor = EngineExecutor({s: f"http://127.0.0.1:{port}/{s}" for s in SERVERS})
     app = WorkloadApp()
@@ -147,7 +151,9 @@ async def place(kind: str, tmp_path: Path):
         for workload, listen in ports.items():
             await _answers(listen)
             await redirector.wait_up(workload, serving[workload])
-        yield Place(executor, redirector, app, ports, kind, folder, proxy)
+        here = Place(executor, redirector, app, ports, kind, folder, proxy)
+        yield here
+        proxy = here.proxy
         await redirector.aclose()
     finally:
         await app.aclose()

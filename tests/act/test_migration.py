@@ -18,6 +18,7 @@ FORWARD = [
     StepName.START,
     StepName.ATTACH,
     StepName.UP,
+    StepName.CATCH_UP,
     StepName.QUIESCE,
     StepName.FINAL_COPY,
     StepName.RELOAD,
@@ -41,26 +42,23 @@ async def assert_only_on(place, server: str) -> None:
     assert [await place.executor.address("web", s) for s in others] == [None, None]
 
 
-async def test_migrations_there_and_back_lose_nothing(place, record_property):
+async def test_migrations_there_and_back_lose_nothing(place):
     migrator = Migrator(place.executor, place.redirector)
     steps: list[str] = []
-    spans = []
     async with place.writer() as writer:
         for source, target in [("s1", "s2"), ("s2", "s3"), ("s3", "s1")]:
             await asyncio.sleep(0.3)
             status = await migrator.run("i", Move("web", source, target, 0, "test"), steps.append)
             assert status.state is MoveState.DONE, status
-            spans.append(status.duration_s)
+            assert 0 < status.duration_s < 10
         await asyncio.sleep(0.2)
     await migrator.aclose()
     assert writer.failures == []
     assert await writer.lost() == []
     assert len(writer.acknowledged) == writer.requests > 100
     assert [s for s in steps if s in FORWARD] == FORWARD * 3
+    assert writer.worst_s < 3
     await assert_only_on(place, "s1")
-    figures = f"{place.kind}: {writer.requests} requests, worst {writer.worst_s:.3f} s, {spans}"
-    record_property("figures", figures)
-    print(figures)
 
 
 async def test_two_workloads_move_at_once(place):
@@ -88,13 +86,13 @@ async def killed(place, move: Move, crash: StepName, delay_s: float) -> None:
     await migrator.aclose()
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.004], ids=["before it acts", "while it acts"])
-async def test_a_coordinator_killed_at_any_step_resumes(place, delay_s):
+async def test_a_coordinator_killed_twice_at_any_step_resumes(place):
     source, target = "s1", "s2"
     async with place.writer(clients=4) as writer:
         for crash in FORWARD:
             move = Move("web", source, target, 0.0, "test")
-            await killed(place, move, crash, delay_s)
+            await killed(place, move, crash, 0.0)  # before it acts
+            await killed(place, move, crash, 0.004)  # while it acts
             migrator = Migrator(place.executor, place.redirector)
             status = await migrator.run("i", move, ignore)
             await migrator.aclose()
@@ -108,12 +106,12 @@ async def test_a_coordinator_killed_at_any_step_resumes(place, delay_s):
 async def test_a_lease_that_lapses_after_the_switch_loses_nothing(place):
     async with place.writer(clients=4) as writer:
         migrator = Migrator(place.executor, place.redirector, lease_s=2.2)
-        task = asyncio.create_task(migrator.run("i", THERE, lambda step: seen(step)))
 
         def seen(step: str) -> None:
             if step == StepName.RELEASE:
                 task.cancel()
 
+        task = asyncio.create_task(migrator.run("i", THERE, seen))
         with contextlib.suppress(asyncio.CancelledError):
             await task
         await migrator.aclose()

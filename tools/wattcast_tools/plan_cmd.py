@@ -62,16 +62,21 @@ def load_instance(path: Path) -> "Instance":
 
     import numpy as np
 
+    from wattcast_coordinator.plan.check import check_instance
     from wattcast_coordinator.topology.instance import from_arrays
-    from wattcast_core.errors import ConfigError
+    from wattcast_core.errors import ConfigError, DataError
 
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return from_arrays(dict(arrays), str(path))
+            instance = from_arrays(dict(arrays), str(path))
+        check_instance(instance)
+    except DataError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(
             f"{path}: not a readable instance ({error}); expected an .npz of Instance arrays"
         ) from error
+    return instance
 
 
 def plan_json(solution: "Solution") -> dict[str, list[dict[str, Any]]]:
@@ -108,14 +113,15 @@ def _report(solution: "Solution", took_s: float) -> dict[str, Any]:
 
 def _table(solution: "Solution", took_s: float) -> str:
     """What people read."""
-    actions = [(at, f"move workload {w} to server {to}") for w, to, at in solution.moves]
-    actions += [
+    moves = [(at, f"move workload {w} to server {to}") for w, to, at in solution.moves]
+    transfers = [
         (at, f"transfer ATS {node} to {'its alternative' if to else 'its parent'}")
         for node, to, at in solution.ats
     ]
+    actions = zip([*moves, *transfers], solution.reasons, strict=True)
     title = "plan" if solution.feasible else "refused; the best effort would be"
     lines = [f"{title}: {len(solution.moves)} moves, {len(solution.ats)} transfers"]
-    lines += [f"{at:9.1f} s  {text}" for at, text in sorted(actions)]
+    lines += [f"{at:9.1f} s  {text}: {reason}" for (at, text), reason in sorted(actions)]
     lines += [f"  {line}" for line in solution.why]
     lines.append(
         f"excess {solution.excess_before_w:.0f} W -> {solution.excess_after_w:.0f} W,"

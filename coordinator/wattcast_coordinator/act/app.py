@@ -1,6 +1,7 @@
 """The control side of a movable workload: its gate, its records, its health."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +20,7 @@ class WorkloadApp:
     """Talks to running instances by their address (``host:port``)."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0))
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(10.0), trust_env=False)
 
     async def aclose(self) -> None:
         """Close idle connections."""
@@ -41,17 +42,17 @@ class WorkloadApp:
         except Unreachable:
             return None
         return Gate(
-            generation=int(_field(state, "generation", url)),
-            quiesced=bool(_field(state, "quiesced", url)),
-            lease_remaining_s=float(_field(state, "lease_remaining_s", url) or 0.0),
-            released=bool(_field(state, "released", url)),
+            generation=int(_number(state, "generation", url)),
+            quiesced=_number(state, "quiesced", url) != 0,
+            lease_remaining_s=_number(state, "lease_remaining_s", url),
+            released=_number(state, "released", url) != 0,
         )
 
     async def quiesce(self, address: str, lease_s: float) -> int:
         """Hold requests until the lease ends; the generation of the gate."""
         url = f"http://{address}/control/quiesce"
         answer = await call(self._http, "POST", url, {"lease_s": lease_s}, lease_s)
-        return int(_field(answer, "generation", url))
+        return int(_number(answer, "generation", url))
 
     async def release(self, address: str, generation: int) -> bool:
         """Send held and later requests away for good; False if the lease had lapsed."""
@@ -64,7 +65,7 @@ class WorkloadApp:
     async def reload(self, address: str) -> int:
         """Load what lies on disk; the number of records."""
         url = f"http://{address}/control/reload"
-        return int(_field(await call(self._http, "POST", url, patience_s=30.0), "records", url))
+        return int(_number(await call(self._http, "POST", url, patience_s=30.0), "records", url))
 
     async def merge(self, source: str, target: str) -> int:
         """Bring records that only the source has to the target; how many there were."""
@@ -77,9 +78,16 @@ class WorkloadApp:
 
     async def _ids(self, address: str) -> set[str]:
         url = f"http://{address}/records"
-        records = _field(await call(self._http, "GET", url, patience_s=30.0), "records", url)
-        if not isinstance(records, list | dict):
-            raise DataError(f"GET {url}: 'records' must be a list or an object of record ids")
+        answer = await send(self._http, "GET", url, patience_s=30.0)
+        if answer.status_code != 200:
+            raise Unreachable(f"GET {url}: {answer.status_code} {answer.text[:200]}")
+        try:
+            content = json.loads(answer.content)
+        except ValueError as error:
+            raise DataError(f"GET {url}: no JSON: {answer.text[:80]!r}") from error
+        records = content.get("records") if isinstance(content, dict) else content
+        if not isinstance(records, list):
+            raise DataError(f"GET {url}: expected a list of record ids")
         return {str(ident) for ident in records}
 
     async def _carry(self, ident: str, source: str, target: str) -> None:
@@ -99,7 +107,8 @@ class WorkloadApp:
             raise Unreachable(f"PUT http://{target}{path}: {stored.status_code}")
 
 
-def _field(answer: Mapping[str, Any], name: str, url: str) -> Any:
-    if name not in answer:
-        raise DataError(f"{url}: the answer has no '{name}'; is it a workload of this version?")
-    return answer[name]
+def _number(answer: Mapping[str, Any], name: str, url: str) -> float:
+    value = answer.get(name)
+    if not isinstance(value, int | float):
+        raise DataError(f"{url}: '{name}' is {value!r}; is it a workload of this version?")
+    return float(value)

@@ -20,7 +20,7 @@ class EngineExecutor:
     def __init__(self, engines: Mapping[str, str]) -> None:
         """Take the engines' base URLs by server."""
         self._engines = {server: url.rstrip("/") for server, url in engines.items() if url}
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(5.0))
+        self._http = httpx.AsyncClient(timeout=httpx.Timeout(5.0), trust_env=False)
 
     @classmethod
     def of_site(cls, site: Site) -> "EngineExecutor":

@@ -26,7 +26,8 @@ class Envoy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         transport = httpx.AsyncHTTPTransport(uds=str(socket_path(folder)))
-        self._http = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(2.0))
+        patience = httpx.Timeout(2.0)
+        self._http = httpx.AsyncClient(transport=transport, timeout=patience, trust_env=False)
 
     async def aclose(self) -> None:
         """Close the connection to the admin socket; the proxy goes on."""

@@ -39,10 +39,14 @@ class Hands:
         a, b = world.source.address, world.target.address
         proxy, app = self.redirector, self.app
         return {
+            StepName.RETRIEVE: lambda: app.merge(b, a),
+            StepName.STOP_STALE: lambda: self.executor.stop(name, target),
+            StepName.DISCARD_STALE: lambda: self.executor.discard(name, target),
             StepName.PRE_COPY: self._pull,
             StepName.START: lambda: self._start(target),
             StepName.ATTACH: lambda: proxy.add(name, b),
             StepName.UP: lambda: proxy.wait_up(name, b),
+            StepName.CATCH_UP: self._pull,
             StepName.QUIESCE: lambda: app.quiesce(a, self.lease_s),
             StepName.FINAL_COPY: self._pull,
             StepName.RELOAD: lambda: app.reload(b),

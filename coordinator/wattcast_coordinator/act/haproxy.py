@@ -31,11 +31,14 @@ class HaProxy:
 
     async def add(self, workload: str, address: str) -> None:
         """Attach an endpoint drained (no traffic); idempotent."""
+        if address in await self.endpoints(workload):
+            return
         server = f"{workload}/{server_name(address)}"
-        answer = await self._tell(f"add server {server} {address} {CHECK} weight 0")
-        if "registered" not in answer and "lready exists" not in answer:
+        # One message: HAProxy carries out all of it, also if the coordinator dies meanwhile.
+        orders = f"add server {server} {address} {CHECK} weight 0"
+        answer = await self._tell(f"{orders}; enable health {server}; enable server {server}")
+        if "registered" not in answer:
             raise Unreachable(f"HAProxy refuses to add {server}: {answer}")
-        await self._tell(f"enable health {server}; enable server {server}")
         await self._rewrite()
 
     async def wait_up(self, workload: str, address: str) -> None:

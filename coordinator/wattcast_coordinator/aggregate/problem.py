@@ -76,6 +76,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
         **workloads.capacity(graph, loads, targets),
         **workloads.demand(graph, loads, decision.bandwidth_mib_s / inputs.speed),
         **_scalars(graph, inputs, decision, steps=outlook.mean_w.shape[1]),
+        **_caution(decision, standing),
     }
     sure, doubtful = (
         workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt)
@@ -111,13 +112,10 @@ def _main_application(graph: Graph, loads: workloads.Loads, names: list[str]) ->
 
 
 def _scalars(graph: Graph, inputs: Inputs, decision: Decision, *, steps: int) -> dict[str, Any]:
-    normal = NormalDist()
     return {
         "server_eff": graph.eff,
         "server_rack": graph.rack,
         "step_s": decision.step_s,
-        "z_base": normal.inv_cdf(decision.base_quantile),
-        "z_n1": normal.inv_cdf(decision.n1_quantile),
         "double_run": 1.0,
         "lead_s": steps * decision.step_s,
         "setup_s": decision.setup_real_s * inputs.speed,
@@ -128,3 +126,11 @@ def _scalars(graph: Graph, inputs: Inputs, decision: Decision, *, steps: int) ->
         "max_parallel_rack": decision.max_parallel,
         "crit_cost": workloads.CRIT_COST,
     }
+
+
+def _caution(decision: Decision, standing: Standing) -> dict[str, float]:
+    """Margins in deviations; once a loss has come, that of the plans which prepared for it."""
+    normal = NormalDist()
+    z_n1 = normal.inv_cdf(decision.n1_quantile)
+    z_base = z_n1 if standing.lost else normal.inv_cdf(decision.base_quantile)
+    return {"z_base": z_base, "z_n1": z_n1}

@@ -33,7 +33,9 @@ class Memory:
     Attributes:
         began_s, undo_s, pivot_s: when the run, the undoing, the time after the switch began.
         why: latest failure, or why it is undone.
+        retrieved: the target keeps no record that the source lacks.
         up: address the proxy found healthy.
+        caught_up: copied again after the target had started.
         copied, reloaded: quiesce generation whose state the target has on disk, has loaded.
         closed: the source can have no acknowledged write that the target lacks.
         merged: records the source took after the final copy, brought to the target.
@@ -44,8 +46,10 @@ class Memory:
     pivot_s: float | None = None
     why: str = ""
     failures: int = 0
+    retrieved: bool = False
     precopied: bool = False
     up: str = ""
+    caught_up: bool = False
     quiesces: int = 0
     copied: int | None = None
     reloaded: int | None = None
@@ -70,8 +74,10 @@ def learn(memory: Memory, step: Step, world: World, records: int) -> Memory:
     """A step succeeded; ``world`` is the observation it was decided on."""
     generation = world.source.gate.generation if world.source.gate else None
     learned: dict[StepName, dict[str, Any]] = {
+        StepName.RETRIEVE: {"retrieved": True},
         StepName.PRE_COPY: {"precopied": True},
         StepName.UP: {"up": world.target.address},
+        StepName.CATCH_UP: {"caught_up": True},
         StepName.QUIESCE: {"quiesces": memory.quiesces + 1, "copied": None, "reloaded": None},
         StepName.FINAL_COPY: {"copied": generation},
         StepName.RELOAD: {"reloaded": generation},

@@ -2,6 +2,7 @@
 
 Invariants:
     - The proxy sends requests to exactly one of the two instances, except within the switch.
+    - A copy is made only into nothing, or into an earlier copy of the same source.
     - The switch is ordered only when the target has loaded a copy taken while the source held all
       requests, and enough of that lease remains.
     - Before the switch only the target is touched; it is stopped and discarded only while a healthy
@@ -42,10 +43,31 @@ def _toward(world: World, memory: Memory, limits: Limits) -> Action:
     if not world.source.healthy or not target.known:
         return Step(StepName.OBSERVE)
     if not memory.precopied:
+        if target.kept and not _is_a_copy(world):
+            return _empty(world, memory)
         return Step(StepName.PRE_COPY)
     if not target.address:
         return Step(StepName.START)
     return _attach(world, memory, limits) if target.healthy else Step(StepName.HEALTHY)
+
+
+def _is_a_copy(world: World) -> bool:
+    """Whether the target came from this migration: attached, and never a source itself."""
+    gate = world.target.gate
+    attached = world.target.address in (world.endpoints or {})
+    return attached and gate is not None and gate.generation == 0
+
+
+def _empty(world: World, memory: Memory) -> Action:
+    """State of unknown origin: bring home what only it has, then start from nothing."""
+    target = world.target
+    if not target.address:
+        return Step(StepName.DISCARD_STALE if memory.retrieved else StepName.START)
+    if target.address in (world.endpoints or {}):
+        return Step(StepName.DETACH, target.address)
+    if memory.retrieved or (target.gate is not None and target.gate.released):
+        return Step(StepName.STOP_STALE)
+    return Step(StepName.RETRIEVE if target.healthy else StepName.HEALTHY)
 
 
 def _attach(world: World, memory: Memory, limits: Limits) -> Action:
@@ -68,6 +90,8 @@ def _cut_over(gate: Gate | None, memory: Memory, limits: Limits) -> Action:
             "the source sends its requests away although the proxy still chooses it; "
             "remedy: restart the source's instance",
         )
+    if not gate.quiesced and not memory.caught_up:
+        return Step(StepName.CATCH_UP)
     if not gate.quiesced or gate.lease_remaining_s < limits.margin_s:
         return Step(StepName.QUIESCE)
     if memory.copied != gate.generation:

@@ -1,7 +1,10 @@
 """Plans and refusals in words."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from wattcast_coordinator.plan.greedy import relieved_w
 from wattcast_coordinator.plan.problem import Problem
 from wattcast_coordinator.plan.schedule import Schedule
 from wattcast_coordinator.plan.state import State
@@ -17,6 +20,23 @@ def explain_plan(start: State, goal: State) -> tuple[str, ...]:
     moves, transfers = len(goal.moved()), int(goal.flipped.sum())
     head = f"{moves} moves and {transfers} ATS transfers bring every node within its limits"
     return (head, *_node_lines(start, goal))
+
+
+def reasons(start: State, actions: Sequence[int]) -> tuple[str, ...]:
+    """What each action (workload, or W + index of an ATS) takes off the room as it is."""
+    problem = start.problem
+    over_w = _over_w(start)
+    over = np.array(_worst(problem, over_w, np.flatnonzero(over_w > 0)), np.int64)
+    if not len(over) or not len(actions):
+        return ("takes part in a larger exchange",) * len(actions)
+    relief = relieved_w(start, over, np.array(actions))
+    useful = np.minimum(relief, over_w[over, None])
+    out = []
+    for index, row in enumerate(useful.argmax(0)):
+        watts = relief[row, index]
+        relieves = f"takes {watts:.0f} W off {_name(start, int(over[row]))}"
+        out.append(relieves if watts > 0 else "makes room for other moves")
+    return tuple(out)
 
 
 def explain_refusal(start: State, goal: State, schedule: Schedule) -> tuple[str, ...]:
@@ -66,10 +86,19 @@ def _pinned_line(state: State, row: int) -> str:
 
 
 def _stuck_line(state: State, row: int) -> str:
-    return (
-        f"{_name(state, row)}: {-state.slack_w[row]:.0f} W remain over its limit; no further"
-        " movable workload finds a server with CPU, memory and power to spare in time"
-    )
+    excess_w = -state.slack_w[row]
+    return f"{_name(state, row)}: {excess_w:.0f} W remain over its limit; {_hindrance(state)}"
+
+
+def _hindrance(state: State) -> str:
+    """What most likely keeps further actions from helping."""
+    problem = state.problem
+    instance = problem.instance
+    if (problem.duration_s[instance.wl_movable] > problem.deadline_s).all():
+        return f"no move can be completed within the lead time of {instance.lead_s:.0f} s"
+    if len(state.moved()) >= instance.max_moves:
+        return f"the churn budget allows {instance.max_moves} moves"
+    return "no further movable workload finds a server with CPU, memory and power to spare in time"
 
 
 def _node_lines(start: State, goal: State) -> list[str]:

@@ -62,7 +62,8 @@ class Greedy:
             relief = relieved_w(self.state, over, allowed)
             excess_w = -self.state.slack_w[over]
             gain = np.minimum(relief, excess_w[:, None])
-            weighted = (gain / self.state.problem.rows.limit_w[over][:, None]).sum(0)
+            limit_w = np.maximum(self.state.problem.rows.limit_w[over], 1)
+            weighted = (gain / limit_w[:, None]).sum(0)
             score = weighted * self._weight[allowed]
             order = np.argsort(-score)[:_TRIES]
             order = order[score[order] > 0]

@@ -62,7 +62,7 @@ def search(
     cost, idle = best.cost(), 0
     while idle < rounds and not deadline():
         trial = best.copy()
-        _tear(trial, rng)
+        tear(trial, rng)
         idle += 1
         if not Greedy(trial, noise=0.4, rng=rng).run():
             continue
@@ -72,7 +72,7 @@ def search(
     return best
 
 
-def _tear(state: State, rng: np.random.Generator) -> None:
+def tear(state: State, rng: np.random.Generator) -> None:
     """Take a random few actions back, half of the time from one rack."""
     moved = state.moved()
     actions = np.concatenate([moved, -1 - np.flatnonzero(state.flipped)])

@@ -6,6 +6,7 @@ import numpy as np
 
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.aggregate.routes import tally
+from wattcast_coordinator.plan.check import check_instance
 from wattcast_coordinator.plan.compile import compile_rows
 from wattcast_coordinator.plan.rows import Rows, quantiles
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
@@ -57,7 +58,12 @@ class Problem:
 
 
 def prepare(instance: Instance) -> Problem:
-    """Compile constraints and reference loads of an instance."""
+    """Compile constraints and reference loads of an instance.
+
+    Raises:
+        DataError: the instance cannot be trusted.
+    """
+    check_instance(instance)
     rows = compile_rows(instance)
     nothing_w = quantiles(instance, rows)
     limit_w = np.broadcast_to(rows.limit_w[:, None], nothing_w.shape) + ROUNDING_W

@@ -20,6 +20,7 @@ class Solution:
         excess_after_w: the same with the plan.
         cost: disruption, transfers and the change of energy cost over the horizon.
         why: lines that an operator can read.
+        reasons: what each move, then each transfer, relieves; in their order.
     """
 
     moves: tuple[tuple[int, int, float], ...]
@@ -30,3 +31,4 @@ class Solution:
     excess_after_w: float
     cost: float
     why: tuple[str, ...]
+    reasons: tuple[str, ...] = ()

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattcast_coordinator.plan.explain import explain_plan, explain_refusal
+from wattcast_coordinator.plan.explain import explain_plan, explain_refusal, reasons
 from wattcast_coordinator.plan.greedy import Greedy
-from wattcast_coordinator.plan.improve import prune, search, take_back
+from wattcast_coordinator.plan.improve import prune, search, tear
 from wattcast_coordinator.plan.problem import ROUNDING_W, Problem, prepare
 from wattcast_coordinator.plan.schedule import Schedule, Scheduler
 from wattcast_coordinator.plan.solution import Solution
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import Instance
 
-_RESTARTS = 24
+_FRESH = 6  # repairs of the room as it is
+_REPAIRS = 40  # then of the best of them with some actions taken back
+_EFFORTS = 4  # attempts that are scheduled when none is within limits
 _IDLE_ROUNDS = 20
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
 
@@ -71,11 +73,14 @@ def _first(
 ) -> tuple[_Checked | None, list[State]]:
     """The first plan that can be scheduled, and the states that attempts led to."""
     attempts: list[State] = []
-    for attempt in range(_RESTARTS):
+    for attempt in range(_FRESH + _REPAIRS):
         if attempts and deadline():
             break
         state = State(problem)
-        noise = 0.0 if attempt == 0 else 0.2 + 0.1 * attempt
+        if attempt >= _FRESH:
+            state = min(attempts, key=State.excess_w).copy()
+            tear(state, rng)
+        noise = 0.0 if attempt == 0 else 0.2 + 0.1 * (attempt % _FRESH)
         Greedy(state, noise=noise, rng=rng).run()
         prune(state)
         attempts.append(state)
@@ -96,64 +101,53 @@ def _cheaper(found: _Checked, deadline: Callable[[], bool], rng: np.random.Gener
 
 
 def _check(state: State) -> _Checked | None:
-    """Schedule a goal; None if an action cannot be done in time or the loads were inexact."""
+    """Schedule a goal; None if what can be done of it in time is not within limits."""
     schedule = Scheduler(state.problem, state, state.problem.deadline_s).run()
-    reached = _reached(state, schedule)
-    if reached is None or _replayed(reached).excess_w() > 0:
-        return None
-    return _Checked(reached, schedule)
+    reached = _outcome(state.problem, schedule)
+    return None if reached.excess_w() > 0 else _Checked(reached, schedule)
 
 
-def _reached(goal: State, schedule: Schedule) -> State | None:
-    """The state a schedule ends in; None if what it leaves out cannot be undone in the goal."""
-    reached = goal.copy()
-    for workload in schedule.left_moves:
-        if not take_back(reached, workload):
-            return None
-    for index in schedule.left_transfers:
-        reached.flip(index)
-    return reached
-
-
-def _replayed(state: State) -> State:
-    """The same goal with loads added up afresh."""
-    fresh = State(state.problem)
-    for workload in state.moved():
-        fresh.move(int(workload), int(state.placed[workload]))
-    for index in np.flatnonzero(state.flipped):
-        fresh.flip(int(index))
-    return fresh
+def _outcome(problem: Problem, schedule: Schedule) -> State:
+    """The state that a schedule ends in, loads added up afresh."""
+    state = State(problem)
+    for workload, server, _ in schedule.moves:
+        state.move(workload, server)
+    for index, _ in schedule.transfers:
+        state.flip(index)
+    return state
 
 
 def _best_effort(problem: Problem, start: State, attempts: list[State]) -> Solution:
     """What relieves most without making anything worse at any step; nothing if that is nothing."""
-    goal = min(attempts, key=State.excess_w)
     horizon_s = problem.soft_w.shape[1] * problem.instance.step_s
-    schedule = Scheduler(problem, goal, horizon_s).run()
-    reached = _reached(goal, schedule)
-    why = explain_refusal(start, goal, schedule)
-    if reached is None or _node_excess_w(reached) >= _node_excess_w(start) - 1:
-        nothing = Schedule((), (), 0.0, (), ())
-        return _solution(start, start, nothing, why)
-    return _solution(start, reached, schedule, why)
+    goals = sorted(attempts, key=State.excess_w)[:_EFFORTS]
+    schedules = [Scheduler(problem, goal, horizon_s).run() for goal in goals]
+    reached = [_outcome(problem, schedule) for schedule in schedules]
+    best = min(range(len(goals)), key=lambda at: _node_excess_w(reached[at]))
+    why = explain_refusal(start, goals[best], schedules[best])
+    if _node_excess_w(reached[best]) >= _node_excess_w(start) - 1:
+        return _solution(start, start, Schedule((), (), 0.0, (), ()), why)
+    return _solution(start, reached[best], schedules[best], why)
 
 
 def _solution(start: State, goal: State, schedule: Schedule, why: tuple[str, ...]) -> Solution:
     """The answer for a goal reached by a schedule."""
-    rows, source = start.problem.rows, start.problem.instance.ats_source
-    transfers = [
-        (int(rows.ats[index]), int(1 - source[rows.ats[index]]), start_s)
-        for index, start_s in schedule.transfers
-    ]
+    problem = start.problem
+    rows, source = problem.rows, problem.instance.ats_source
+    moves = sorted(schedule.moves, key=lambda move: move[2])
+    flips = sorted(schedule.transfers, key=lambda flip: flip[1])
+    nodes = [(int(rows.ats[index]), start_s) for index, start_s in flips]
+    count = len(problem.instance.wl_server)
     return Solution(
-        tuple(sorted(schedule.moves, key=lambda move: move[2])),
-        tuple(sorted(transfers, key=lambda transfer: transfer[2])),
-        schedule.makespan_s,
-        goal.excess_w() <= 0 and not len(start.problem.fixed),
-        _node_excess_w(start),
-        _node_excess_w(goal),
-        goal.cost(),
-        why,
+        moves=tuple(moves),
+        ats=tuple((node, int(1 - source[node]), start_s) for node, start_s in nodes),
+        makespan_s=schedule.makespan_s,
+        feasible=goal.excess_w() <= 0 and not len(problem.fixed),
+        excess_before_w=_node_excess_w(start),
+        excess_after_w=_node_excess_w(goal),
+        cost=goal.cost(),
+        why=why,
+        reasons=reasons(start, [*(move[0] for move in moves), *(count + i for i, _ in flips)]),
     )
 
 

@@ -62,16 +62,20 @@ class Leader:
         while True:
             at = max(at + timedelta(seconds=self._decision.step_s), self._floor_now())
             await self._until_step(at)
-            state = await self._cycle(at, state, actions)
-            await keeper.save(state.to_dict())
+            state = await self._cycle(at, state, keeper, actions)
             count += 1
             if count % _PRUNE_CYCLES == 0:
                 await self._parts.store.prune(at)
 
-    async def _cycle(self, at: datetime, state: State, actions: Actions) -> State:
+    async def _cycle(
+        self, at: datetime, state: State, keeper: StateKeeper, actions: Actions
+    ) -> State:
         inputs = await self._inputs(at)
         state, effects = step(state, inputs, self._graph, self._decision)
         self._parts.board.note_reaction(time.time(), at)
+        # Saved first: an action that a crash kept from being issued is seen to be missing later,
+        # while one issued from a state that was lost would be planned a second time.
+        await keeper.save(state.to_dict())
         for effect in effects:
             await actions.do(effect)
         self._view.note_loads(at)

@@ -55,10 +55,10 @@ class Engines:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
             script = str(HERE / "workload_double.py")
-            child = subprocess.Popen([sys.executable, script, str(port), str(folder)])
+            child = launch(script, str(port), str(folder))
             url = f"http://127.0.0.1:{port}"
             self.running[server, name] = (child, url)
-            while not _listens(port):
+            while not _listens(port):  # noqa: ASYNC110 - the instance is another process
                 await asyncio.sleep(0.02)
         return url
 
@@ -67,6 +67,10 @@ class Engines:
         if child is not None:
             child.terminate()
             await asyncio.to_thread(child.wait)
+
+
+def launch(*words: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, *words])
 
 
 def _listens(port: int) -> bool:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from wattcast_tools.demo import files
 
 Json = dict[str, Any]
 
@@ -24,7 +27,7 @@ def collect(
     """
     store, early = state["store"], before
     return {
-        "endpoints": {**bound, "modbus": room["modbus"]},
+        "endpoints": {**bound, "modbus": files.modbus(room)},
         "agents": sorted(a["id"] for a in state["agents"]),
         "leader": state["leader"]["id"],
         "samples": store["samples"],
@@ -46,22 +49,15 @@ def collect(
 def lead_time_s(state: Json, without: Json, room: Json) -> float | None:
     """Data seconds from the first forecast of the overload until it came without control.
 
-    The overload is the first one that the uncontrolled room lived through; its forecast is the
-    first risk that was announced for one of its overloaded nodes. None if there was neither.
+    None if no risk was forecast, or if the uncontrolled room had no overload.
     """
-    came = {o["node"]: o["at_s"] for o in without["overloads"]}
-    leads = [
-        came[r["node"]] - (_epoch_s(r["first_at"]) - room["start_s"])
-        for r in state["risks"]
-        if r["node"] in came
-    ]
-    return round(max(leads), 1) if leads else None
-
-
-def _epoch_s(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text).timestamp()
+    came_min = without["first_overload_minute"]
+    first_at = [datetime.fromisoformat(r["first_at"]) for r in state["risks"]]
+    if came_min is None or not first_at:
+        return None
+    start = datetime.fromisoformat(room["story"]["start"])
+    warned_s = (min(first_at) - start).total_seconds()
+    return round(60.0 * float(came_min) - warned_s, 1)
 
 
 def _figures(truth: Json) -> Json:

@@ -47,10 +47,10 @@ class Screen:
         """A table, below everything else."""
         self._console.print(table)
 
-    def show(self, state: Json, minute: float, clients: Json, others: Json) -> None:
+    def show(self, state: Json, minute: float, clients: Json) -> None:
         """Show the coordinator's state at a data minute of the story."""
         if self._live is not None:
-            self._live.update(_picture(state, minute, clients, others))
+            self._live.update(_picture(state, minute, clients))
             return
         self._new_events(state)
         if minute - self._plain_min >= _PLAIN_EVERY_MIN:
@@ -66,11 +66,10 @@ class Screen:
                 self.say(f"  {event['at'][11:16]} {event['kind']}: {event['text']}")
 
 
-def _picture(state: Json, minute: float, clients: Json, others: Json) -> Group:
+def _picture(state: Json, minute: float, clients: Json) -> Group:
     return Group(
         Text(_headline(state, minute, clients), style="bold"),
         _feeds(state),
-        Text("  ".join(f"without Wattcast, {k}: {v}" for k, v in others.items()), style="dim"),
         _switches(state),
         *(_event(e) for e in state["events"][:_EVENTS]),
     )

@@ -7,7 +7,6 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ class _Story:
     async def _start_site(self) -> None:
         listeners = {w["id"]: ("127.0.0.1", _free_port()) for w in _real(self._room)}
         kind, proxy = choose.choose(self._options.proxy), self._folder / "proxy"
-        serving = {w["id"]: w["instance"].removeprefix("http://") for w in _real(self._room)}
+        serving = {w["id"]: w["url"].removeprefix("http://") for w in _real(self._room)}
         choose.write_bootstrap(kind, proxy, listeners, serving)
         self._processes.start("proxy", choose.command(kind, proxy))
         urls = {name: f"http://{host}:{port}" for name, (host, port) in listeners.items()}
@@ -136,8 +135,8 @@ class _Story:
         words = ("coordinator", f"{folder}/coordinator.toml", "--ready", f"{folder}/ready.json")
         self._processes.python("coordinator", wattcast, *words, revive=True)
         for rack in self._room["racks"]:
-            words = ("agent", f"{folder}/rack-{rack}.toml")
-            self._processes.python(f"agent-{rack}", wattcast, *words, revive=True)
+            file = f"{folder}/rack-{rack}.toml"
+            self._processes.python(f"agent-{rack}", wattcast, "agent", file, revive=True)
 
     async def _watch(self) -> tuple[Json, Json]:
         """Follow the story to its end; the states after the history and at the end."""
@@ -155,7 +154,7 @@ class _Story:
                     if minute >= 0 and not before:
                         before = state
                     if state:
-                        self._screen.show(state, minute, self._clients(), self._others())
+                        self._screen.show(state, minute, self._clients())
                     await asyncio.sleep(0.5)
             return before.get("store", {}), await self._state(client) or state
 
@@ -194,19 +193,10 @@ class _Story:
     def _clients(self) -> Json:
         return _read(self._clients_file())
 
-    def _others(self) -> Mapping[str, str]:
-        """How the two other rooms fare meanwhile."""
-        lines = {}
-        for control, name in list(_ROOMS.items())[1:]:
-            seen = _read(self._folder / name / "now.json")
-            if seen:
-                lines[control] = files.brief(seen)
-        return lines
-
 
 def _real(room: Json) -> list[Json]:
     """Workloads that are real processes."""
-    return [w for w in room["workloads"] if w.get("instance")]
+    return [w for w in room["workloads"] if w["url"]]
 
 
 def _read(path: Path) -> Json:

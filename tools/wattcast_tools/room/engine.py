@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
@@ -156,26 +156,27 @@ class Engine:
             if at == server and i.folder.exists()
         ]
 
-    async def _order(
-        self, request: Request, server: str, name: str, rest: list[str]
-    ) -> Response:
+    async def _order(self, request: Request, server: str, name: str, rest: list[str]) -> Response:
         instance = self._instance(server, name)
         match (request.method, rest):
             case ("GET", ["files"]):
-                return answer({"files": _files(instance.folder)})
+                response = answer({"files": _files(instance.folder)})
             case ("GET", ["files", path]):
-                return _part(instance.folder, path, int(request.query.get("offset", "0")))
+                response = _part(instance.folder, path, int(request.query.get("offset", "0")))
             case ("POST", ["start"]):
-                return answer({"url": await self._start(server, name)})
+                response = answer({"url": await self._start(server, name)})
             case ("POST", ["stop"]):
                 await self._stop(server, name)
-                return answer({"state": "stopped"})
+                response = answer({"state": "stopped"})
             case ("POST", ["pull"]):
                 async with instance.lock:
-                    return answer(await self._pull(instance, name, str(request.json()["from"])))
+                    moved = await self._pull(instance, name, str(request.json()["from"]))
+                response = answer(moved)
             case ("DELETE", []):
-                return self._remove(instance)
-        return answer({"error": f"no such order: {request.method} {request.path}"}, 404)
+                response = self._remove(instance)
+            case _:
+                response = answer({"error": f"no such order: {request.method} {request.path}"}, 404)
+        return response
 
     async def _start(self, server: str, name: str) -> str:
         instance = self._instance(server, name)
@@ -207,9 +208,8 @@ class Engine:
         return {"files": len(listed.json()["files"]), "bytes": moved}
 
     async def _pull_file(self, folder: Path, base: str, entry: dict[str, Any]) -> int:
-        folder.mkdir(parents=True, exist_ok=True)
         path, size, moved = _inside(folder, str(entry["path"])), int(entry["size"]), 0
-        with path.open("ab") as file:
+        with _appendable(path) as file:
             if file.tell() > size:  # not a beginning of the source's journal: start over
                 file.truncate(0)
                 file.seek(0, os.SEEK_END)
@@ -236,6 +236,11 @@ def _part(folder: Path, name: str, offset: int) -> Response:
     with _inside(folder, name).open("rb") as file:
         file.seek(offset)
         return Response(body=file.read(_CHUNK))
+
+
+def _appendable(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no types
 
 from wattcast_tools.room.traces import BIN_S, COLUMNS, DATA_DIR
 

@@ -92,8 +92,8 @@ class Exporters:
         self._rates = hosts.rates(self._world)
         self._busy_s += dt_s * self._rates["cpu"]
         self._all_s += dt_s
-        for name, count in self._counts.items():
-            count += dt_s * self._rates[name]
+        for name in _COUNTERS:
+            self._counts[name] += dt_s * self._rates[name]
         for server, powered in zip(self._servers, self._world.powered, strict=True):
             if server.listening and not powered:
                 await server.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
@@ -21,12 +22,14 @@ class Unit:
 
     Attributes:
         functions: function codes it knows.
-        image: its registers now; None: it does not answer.
+        image: its registers now.
+        silent: whether it does not answer the gateway now.
         prefer: for a transfer switch, takes a written preferred inlet (1 or 2).
     """
 
     functions: frozenset[int]
-    image: Callable[[], Image | None]
+    image: Callable[[], Image]
+    silent: Callable[[], bool] = bool
     prefer: Callable[[int], None] | None = None
 
 
@@ -35,7 +38,7 @@ class Gateway:
 
     def __init__(self, units: dict[int, Unit]) -> None:
         self._devices = [_device(number, unit) for number, unit in units.items()]
-        self._server: ModbusTcpServer | None = None
+        self._server: Any = None  # pymodbus leaves parts of its server without types
         self.port = 0
 
     async def start(self, port: int = 0) -> int:
@@ -52,8 +55,7 @@ class Gateway:
 
 
 def _device(number: int, unit: Unit) -> SimDevice:
-    image = unit.image() or []
-    data = [SimData(at, values=words, datatype=DataType.REGISTERS) for at, words in image]
+    data = [SimData(at, values=words, datatype=DataType.REGISTERS) for at, words in unit.image()]
     return SimDevice(number, data, action=partial(_act, unit))
 
 
@@ -63,12 +65,11 @@ async def _act(
 ) -> ExcCodes | None:  # fmt: skip
     if function not in unit.functions:
         return ExcCodes.ILLEGAL_FUNCTION
-    image = unit.image()
-    if image is None:
+    if unit.silent():
         return ExcCodes.GATEWAY_NO_RESPONSE
     if values is not None:
         return _write(unit, address, [int(v) for v in values])
-    for at, words in image:
+    for at, words in unit.image():
         registers[at - start : at - start + len(words)] = words
     return None
 

@@ -78,11 +78,11 @@ class GuardBand:
         worst = self._worst(view.server_w, view.feed_up, view.active)
         if worst <= 1.0 - GUARD:
             return None
-        relief, action = self._best_move(view, worst)
+        relief, move = self._best_move(view, worst)
         if relief >= _WORTH:
-            return action
-        relief, action = self._best_transfer(view, worst)
-        return action if relief >= _WORTH else None
+            return move
+        relief, transfer = self._best_transfer(view, worst)
+        return transfer if relief >= _WORTH else None
 
     def _worst(self, server_w: FloatArray, up: BoolArray, active: tuple[int, ...]) -> float:
         """Highest load / limit now and after the next loss."""

@@ -38,4 +38,3 @@ def rates(world: World) -> dict[str, FloatArray]:
         "disk_reads": read_kb / 32.0,
         "disk_writes": 1.0 + write_kb / 16.0,
     }
-

@@ -98,10 +98,7 @@ class Metering:
         sides = {world.switch_index[s.id]: s.pdus for s in world.layout.switches}
         pdu_at = {p.id: i for i, p in enumerate(world.layout.pdus)}
         self._source_pdu = np.array(
-            [
-                pdu_at[sides[int(s)][int(i)]]
-                for s, i in zip(self._switch, self._inlet, strict=True)
-            ]
+            [pdu_at[sides[int(s)][int(i)]] for s, i in zip(self._switch, self._inlet, strict=True)]
         )
 
     def sample(self) -> None:

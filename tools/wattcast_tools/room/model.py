@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wattcast_tools.room.layout import Feed, Pdu
 from wattcast_tools.room.routing import BoolArray, FloatArray, Router, Routes
 from wattcast_tools.room.scenario import BASE_CPU, HISTORY_S, Scenario
 from wattcast_tools.room.traces import Traces
@@ -208,14 +209,14 @@ class World:
 
     def _wear(self, dt_s: float) -> None:
         """Heat up what is overloaded; trip what has had enough."""
-        devices = [*self.layout.feeds, *self.layout.pdus]
+        devices: list[Feed | Pdu] = [*self.layout.feeds, *self.layout.pdus]
         load_w = np.concatenate([self.loads.feed_w, self.loads.pdu_w])
         for index, device in enumerate(devices):
             load = float(load_w[index]) / device.rating_w
             self._heat[index] = max(0.0, self._heat[index] + device.curve.heat(load, dt_s))
-        for index in np.flatnonzero(self._heat >= 1.0):
-            self._heat[index] = 0.0
-            self._trip(int(index))
+        for worn in np.flatnonzero(self._heat >= 1.0):
+            self._heat[worn] = 0.0
+            self._trip(int(worn))
 
     def _trip(self, index: int) -> None:
         feeds = len(self.layout.feeds)

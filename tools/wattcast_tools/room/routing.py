@@ -56,7 +56,9 @@ class Router:
         """Routes for the present state.
 
         Args:
-            feed_up, pdu_up, switch_up: what is alive.
+            feed_up: [feed] whether it is alive.
+            pdu_up: [pdu] whether it has not tripped.
+            switch_up: [switch] whether it works.
             active: [switch] inlet (0 or 1) each ATS stands on.
         """
         inlet = np.where(self.switch_of >= 0, np.asarray(active)[self.switch_of], 0)

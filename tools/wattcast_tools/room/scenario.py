@@ -121,7 +121,8 @@ class Scenario:
     def ramp(self, at_s: float) -> float:
         """How much of the drift has come, 0..1, ``at_s`` after the story's start."""
         first, last = (60.0 * m for m in DRIFT_MIN)
-        return self.strength * min(max((at_s - first) / (last - first), 0.0), 1.0) ** 1.2
+        place = min(max((at_s - first) / (last - first), 0.0), 1.0)
+        return float(self.strength * place**1.2)
 
 
 def build(
@@ -199,9 +200,7 @@ def _feed(name: str, racks: int) -> Feed:
 def _pdu(rack: str, index: int, side: int) -> Pdu:
     feed = FEEDS[(index + side) % 3]
     letter = "ab"[side]
-    return Pdu(
-        f"pdu-{rack}-{letter}", rack, feed, letter, _PDU_W, 0.8 * _PDU_W, _PDU_W, BREAKER
-    )
+    return Pdu(f"pdu-{rack}-{letter}", rack, feed, letter, _PDU_W, 0.8 * _PDU_W, _PDU_W, BREAKER)
 
 
 def _servers(
@@ -222,23 +221,23 @@ def _workloads(rng: np.random.Generator, rack: str, plan: RackPlan) -> list[Work
         server, behind = f"{rack}-s{number:02}", number > 10
         request = max(plan.request[0], slot.cpu) if not behind else slot.cpu + 0.1
         critical = plan.behind_ats_criticality if behind else int(rng.integers(2, 5))
-        out.append(_load(rng, f"{server}-base", server, "base", critical, slot, request))
+        out.append(_load(rng, server, "base", critical, slot, request))
         if slot.movable_cpu:
             name = f"{plan.application}-{rack}-{number}"
             out.append(_movable(rng, name, server, plan, slot))
     name, critical = f"{rack}-sw", plan.behind_ats_criticality
-    out.append(_load(rng, f"{name}-base", name, "appliance", critical, plan.appliance, 0.7))
+    out.append(_load(rng, name, "appliance", critical, plan.appliance, 0.7))
     return out
 
 
 def _load(
-    rng: np.random.Generator, name: str, server: str, application: str, criticality: int,
+    rng: np.random.Generator, server: str, application: str, criticality: int,
     slot: Slot, request: float,
 ) -> Workload:  # fmt: skip
     return Workload(
-        id=name, server=server, application=application, version="1.0", criticality=criticality,
-        movable=False, mem_gib=16.0, state_gib=0.0, cpu_request=request, cpu=slot.cpu,
-        drift_cpu=slot.drift, machines=_machines(rng),
+        id=f"{server}-base", server=server, application=application, version="1.0",
+        criticality=criticality, movable=False, mem_gib=16.0, state_gib=0.0,
+        cpu_request=request, cpu=slot.cpu, drift_cpu=slot.drift, machines=_machines(rng),
     )  # fmt: skip
 
 

@@ -90,9 +90,7 @@ class Story:
     @property
     def feeds_up(self) -> dict[str, bool]:
         """Feed -> alive, as its voltage shows."""
-        return {
-            f.id: bool(u) for f, u in zip(self.layout.feeds, self.world.feed_up, strict=True)
-        }
+        return {f.id: bool(u) for f, u in zip(self.layout.feeds, self.world.feed_up, strict=True)}
 
     @property
     def placement(self) -> dict[str, tuple[str, ...]]:
@@ -189,7 +187,7 @@ class Story:
         owner = [world.server_index[s] for s, _ in index.cords]
         server_w = np.bincount(owner, shown_w[: len(owner)], len(self.layout.servers))
         return View(
-            server_w=server_w,
+            server_w=np.asarray(server_w, dtype=float),
             cpu=world.loads.cpu.copy(),
             runs=world.runs > 0,
             feed_up=world.feed_up.copy(),

@@ -31,9 +31,7 @@ class Traces:
         left = int(place)
         weight = place - left
         right = (left + 1) % self.values.shape[1]
-        return np.asarray(
-            self.values[:, left] * (1.0 - weight) + self.values[:, right] * weight
-        )
+        return np.asarray(self.values[:, left] * (1.0 - weight) + self.values[:, right] * weight)
 
 
 @dataclass(frozen=True)

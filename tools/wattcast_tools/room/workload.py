@@ -29,8 +29,9 @@ class Gate:
         self.generation = 0
         self.released = False
         self.in_flight = 0
-        self._open = asyncio.Event()
+        self._open, self._idle = asyncio.Event(), asyncio.Event()
         self._open.set()
+        self._idle.set()
         self._lapse: asyncio.TimerHandle | None = None
 
     @property
@@ -64,11 +65,18 @@ class Gate:
         if self.released:
             return False
         self.in_flight += 1
+        self._idle.clear()
         return True
 
     def leave(self) -> None:
         """A request that entered is done."""
         self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in flight (held requests are not)."""
+        await self._idle.wait()
 
     def _resume(self) -> None:
         if self._lapse is not None:
@@ -119,8 +127,7 @@ class Application:
             return answer({"records": self.journal.reload()})
         if order == "quiesce":
             generation = self.gate.hold(float(request.json().get("lease_s", 10.0)))
-            while self.gate.in_flight:
-                await asyncio.sleep(0.002)
+            await self.gate.idle()
             return answer({"generation": generation, "records": len(self.journal)})
         if order == "release":
             done = self.gate.release(int(request.json()["generation"]))
@@ -145,10 +152,8 @@ async def serve(folder: Path) -> None:
         application.journal.sync()
     application.draining = True
     server.stop_listening()
-    for _ in range(int(_DRAIN_S / 0.05)):
-        if not application.gate.in_flight:
-            break
-        await asyncio.sleep(0.05)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(application.gate.idle(), _DRAIN_S)
     await server.close()
     application.journal.close()
 

@@ -1,0 +1,85 @@
+"""``wattcast plan`` and ``wattcast bench plan`` as commands."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from wattcast_core.errors import ConfigError
+from wattcast_tools import bench_plan, plan_cmd
+
+SMALL = {"servers": 36, "rack": 12, "per": 2, "feeds": 3, "movable": 60, "displaced": 10}
+
+
+def call(module, *words):
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return module.run(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.fixture
+def room(make_room, tmp_path):
+    path = tmp_path / "room.npz"
+
+    def write(**changes):
+        arrays = make_room(**SMALL, seed=1)
+        np.savez(path, **(arrays | {k: change(arrays[k]) for k, change in changes.items()}))
+        return path
+
+    return write
+
+
+def test_the_judge_accepts_the_written_plan(room, judge, tmp_path, capsys):
+    out = tmp_path / "plan.json"
+    assert call(plan_cmd, room(), "--out", out, "--json") == 0
+    plan = json.loads(out.read_text())
+    assert judge.check(dict(np.load(room())), plan)["ok"]
+    assert json.loads(capsys.readouterr().out)["moves"] == plan["moves"]
+
+
+def test_the_table_tells_what_each_action_relieves(room, capsys):
+    assert call(plan_cmd, room()) == 0
+    text = capsys.readouterr().out
+    assert "takes" in text
+    assert "W off feed" in text
+    assert "bring every node within its limits" in text
+
+
+def test_a_refusal_says_why_and_writes_nothing(room, tmp_path, capsys):
+    out = tmp_path / "plan.json"
+    path = room(wl_movable=np.zeros_like, max_ats=lambda _: 0)
+    assert call(plan_cmd, path, "--out", out, "--json") == 3
+    assert "may not be moved" in json.loads(capsys.readouterr().out)["refused"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("array", "change"),
+    [
+        ("wl_w", lambda value: value * np.nan),
+        ("server_cord", lambda value: value + 1000),
+        ("wl_cpu", lambda value: value[:-1]),
+        ("node_alt", lambda value: value * 0 + 5),
+        ("wl_bw_mibs", lambda value: value * 0),
+    ],
+)
+def test_an_untrustworthy_file_is_refused_by_array_name(room, array, change):
+    with pytest.raises(ConfigError, match=array):
+        call(plan_cmd, room(**{array: change}))
+
+
+def test_an_unreadable_file_is_refused_by_its_name(tmp_path):
+    broken = tmp_path / "broken.npz"
+    broken.write_text("not an instance")
+    for path in (broken, tmp_path / "absent.npz"):
+        with pytest.raises(ConfigError, match=path.name):
+            call(plan_cmd, path)
+
+
+def test_the_benchmark_checks_every_plan_again(capsys):
+    options = ("--servers", 72, "--feeds", 3, "--displaced", 12, "--seeds", 2, "--json")
+    assert call(bench_plan, *options) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["summary"]["problems"] == 2
+    assert all(result["valid"] for result in report["results"] if result["solved"])

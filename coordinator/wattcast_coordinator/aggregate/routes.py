@@ -78,15 +78,16 @@ def tally(index: IntArray, values: FloatArray, count: int) -> FloatArray:
     return np.asarray(np.bincount(index, values, count), np.float64)
 
 
-def behind_ats(instance: Instance) -> BoolArray:
-    """[N, N] whether node (column) can be fed through the ATS (row); False for other rows."""
-    count = len(instance.node_parent)
-    through = np.zeros((count, count), bool)
-    for node in range(count):
-        for source in {int(instance.node_parent[node]), int(instance.node_alt[node])} - {-1}:
-            through[:, node] |= through[:, source]
-        through[node, node] = instance.node_alt[node] >= 0
-    return through
+def behind_ats(instance: Instance, ats: IntArray) -> BoolArray:
+    """[ATS, S] whether a server can be fed through each of the given ATS nodes."""
+    through = np.zeros((len(instance.node_parent), len(ats)), bool)
+    through[ats, np.arange(len(ats))] = True
+    for node, sources in enumerate(zip(instance.node_parent, instance.node_alt, strict=True)):
+        for source in sources:
+            if source >= 0:
+                through[node] |= through[source]
+    cords = instance.server_cord
+    return np.asarray((through[cords] & (cords >= 0)[..., None]).any(1).T)
 
 
 def _trees(instance: Instance, ats_source: IntArray) -> tuple[IntArray, BoolArray, BoolArray]:

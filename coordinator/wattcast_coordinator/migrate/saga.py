@@ -78,12 +78,11 @@ def _attach(world: World, memory: Memory, limits: Limits) -> Action:
         return Step(StepName.ATTACH)
     if memory.up != target.address:
         return Step(StepName.UP)
-    return _cut_over(world.source.gate, memory, limits)
+    gate = world.source.gate
+    return _cut_over(gate, memory, limits) if gate is not None else Step(StepName.OBSERVE)
 
 
-def _cut_over(gate: Gate | None, memory: Memory, limits: Limits) -> Action:
-    if gate is None:
-        return Step(StepName.OBSERVE)
+def _cut_over(gate: Gate, memory: Memory, limits: Limits) -> Action:
     if gate.released:
         return End(
             MoveState.FAILED,

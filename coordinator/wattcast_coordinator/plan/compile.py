@@ -96,14 +96,15 @@ def _assemble(
 
 def _transferable(instance: Instance) -> tuple[IntArray, tuple[IntArray, ...]]:
     """ATS with a finite price whose servers hang on no other such ATS, and those servers."""
-    cords = instance.server_cord
-    behind: BoolArray = np.any(behind_ats(instance)[:, cords] & (cords >= 0), axis=2)
-    ats = np.flatnonzero((instance.node_alt >= 0) & np.isfinite(instance.ats_cost))
-    single = behind[instance.node_alt >= 0].sum(0) == 1
-    ats = np.array([a for a in ats if behind[a].any() and single[behind[a]].all()], np.int64)
+    ats = np.flatnonzero(instance.node_alt >= 0)
+    behind = behind_ats(instance, ats)
+    single = behind.sum(0) == 1
+    alone = np.array([row.any() and bool(single[row].all()) for row in behind], bool)
+    keep = alone & np.isfinite(instance.ats_cost[ats])
+    ats, behind = ats[keep], behind[keep]
     if instance.max_ats < 1:
-        ats = ats[:0]
-    return ats, tuple(np.flatnonzero(behind[a]) for a in ats)
+        return ats[:0], ()
+    return ats, tuple(np.flatnonzero(row) for row in behind)
 
 
 def _join(ways: tuple[Routes, Routes], other: IntArray) -> _Traced:

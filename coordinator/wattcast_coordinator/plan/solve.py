@@ -17,7 +17,7 @@ from wattcast_coordinator.topology.instance import Instance
 _FRESH = 6  # repairs of the room as it is
 _REPAIRS = 40  # then of the best of them with some actions taken back
 _EFFORTS = 4  # attempts that are scheduled when none is within limits
-_IDLE_ROUNDS = 20
+_IDLE_ROUNDS = 30  # without a cheaper plan end the search
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
 
 
@@ -79,7 +79,7 @@ def _first(
         state = State(problem)
         if attempt >= _FRESH:
             state = min(attempts, key=State.excess_w).copy()
-            tear(state, rng)
+            tear(state, rng, most=12)
         noise = 0.0 if attempt == 0 else 0.2 + 0.1 * (attempt % _FRESH)
         Greedy(state, noise=noise, rng=rng).run()
         prune(state)

@@ -27,7 +27,10 @@ def collect(
     """
     store, early = state["store"], before
     return {
-        "endpoints": {**bound, "modbus": files.modbus(room)},
+        "endpoints": {
+            **{k: v for k, v in bound.items() if k != "pid"},
+            "modbus": files.modbus(room),
+        },
         "agents": sorted(a["id"] for a in state["agents"]),
         "leader": state["leader"]["id"],
         "samples": store["samples"],

@@ -39,6 +39,19 @@ class Gate:
         """Whether the lease is running."""
         return self._lapse is not None
 
+    def state(self) -> dict[str, float | bool]:
+        """The gate as who migrates the instance sees it."""
+        left_s = 0.0
+        if self._lapse is not None:
+            left_s = max(0.0, self._lapse.when() - asyncio.get_running_loop().time())
+        return {
+            "generation": self.generation,
+            "quiesced": self.held,
+            "lease_remaining_s": left_s,
+            "released": self.released,
+            "inflight": self.in_flight,
+        }
+
     def hold(self, lease_s: float) -> int:
         """Hold new requests; a second call renews the lease. The generation of the lease."""
         if self._lapse is None:
@@ -98,6 +111,8 @@ class Application:
         if request.path == "/health":
             ready = not (self.draining or self.gate.released)
             return answer({"ready": ready}, 200 if ready else 503)
+        if request.path == "/control/state":
+            return answer({**self.gate.state(), "records": len(self.journal)})
         if request.path.startswith("/control/") and request.method == "POST":
             return await self._control(request)
         if not await self.gate.enter():

@@ -1,21 +1,16 @@
 """What a device profile can say: one device family as data, no logic. Loaded by ``profiles``."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wattcast_configs.point import CERTAINTIES, Point, Repeat, check_oid, known
 from wattcast_core.errors import ConfigError
-from wattcast_core.modbus.registers import WORD_ORDERS, width
+from wattcast_core.modbus.registers import WORD_ORDERS
 
-KINDS = ("pdu", "meter", "ats", "sensor")
-CERTAINTIES = ("A", "B", "C")
-QUANTITIES = (
-    *("power_w", "power_l1_w", "power_l2_w", "power_l3_w", "apparent_power_va", "power_factor"),
-    *("voltage_v", "voltage_l2_v", "voltage_l3_v", "current_a", "current_l2_a", "current_l3_a"),
-    *("frequency_hz", "energy_wh", "energy_export_wh", "phase_angle_deg"),
-    *("temperature_c", "humidity_pct", "dew_point_c"),
-    *("active_source", "preferred_source", "source_1_available", "source_2_available"),
-)
+__all__ = ["Command", "Point", "Probe", "Profile", "Repeat", "Transport", "Vector"]
+
+KINDS = ("pdu", "meter", "ats", "sensor", "ups")
+PROTOCOLS = ("modbus", "snmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,69 +18,30 @@ class Transport:
     """How the device wants to be asked.
 
     Attributes:
-        function: 3 (holding) or 4 (input registers) unless a point says otherwise.
+        function: 3 (holding) or 4 (input registers) unless a point says otherwise; 0 for SNMP.
         max_registers: most registers the device answers at once.
         max_gap: most undefined registers a block may read across.
         pause_real_s: quiet time after each request (slow RTU gateways).
         timeout_real_s: wait for one answer.
         word_order: ``big`` = high word first, ``little`` = low word first.
+        max_oids: most objects asked for in one SNMP request.
     """
 
-    function: int
+    function: int = 0
     max_registers: int = 125
     max_gap: int = 0
     pause_real_s: float = 0.0
     timeout_real_s: float = 0.5
     word_order: str = "big"
+    max_oids: int = 24
 
     def __post_init__(self) -> None:
-        _known(self.function, (3, 4), "transport.function")
-        _known(self.word_order, WORD_ORDERS, "transport.word_order")
+        known(self.function, (0, 3, 4), "transport.function")
+        known(self.word_order, WORD_ORDERS, "transport.word_order")
         if not 1 <= self.max_registers <= 125 or self.max_gap < 0:
             raise ConfigError("transport: max_registers must be 1..125 and max_gap at least 0")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One quantity in registers: value = scale * raw, or map[raw] where a map is given.
-
-    Attributes:
-        quantity: canonical name with unit (QUANTITIES).
-        address: first register, 0-based as on the wire.
-        type: u16 i16 u32 i32 u64 i64 f32 f64.
-        minimum: lowest believable value (after scaling); outside is invalid.
-        maximum: highest believable value (after scaling).
-        invalid: raw values by which the device says "not available".
-        map: raw value (as text) -> value, for states; any other raw value is invalid.
-        function: 0 = the transport's.
-        word_order: empty = the transport's.
-        certainty: A, B or C of the register facts; empty = the profile's.
-    """
-
-    quantity: str
-    address: int
-    type: str
-    minimum: float
-    maximum: float
-    scale: float = 1.0
-    invalid: tuple[int, ...] = ()
-    map: Mapping[str, float] = field(default_factory=dict)
-    function: int = 0
-    word_order: str = ""
-    certainty: str = ""
-
-    def __post_init__(self) -> None:
-        place = f"point {self.quantity}"
-        _known(self.quantity, QUANTITIES, "point.quantity")
-        _known(self.function, (0, 3, 4), f"{place}.function")
-        _known(self.word_order, ("", *WORD_ORDERS), f"{place}.word_order")
-        _known(self.certainty, ("", *CERTAINTIES), f"{place}.certainty")
-        if self.type.startswith("str"):
-            raise ConfigError(f"{place}.type: text is no quantity; use a number type")
-        if self.address < 0 or self.address + width(self.type) > 0x10000:
-            raise ConfigError(f"{place}.address: {self.address} lies outside 0..65535")
-        if not self.minimum < self.maximum or self.scale == 0:
-            raise ConfigError(f"{place}: minimum must be below maximum, scale not 0")
+        if not 1 <= self.max_oids <= 100:
+            raise ConfigError("transport: max_oids must be 1..100")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,24 +49,34 @@ class Command:
     """A named write; nothing else can be written.
 
     Attributes:
-        values: argument -> register value, e.g. {A = 1, B = 2}.
+        address: register of a Modbus command.
+        oid: object of an SNMP command.
+        read_back: OID that must show the value after the write; empty = ``oid`` itself.
+        values: argument -> raw value, e.g. {A = 1, B = 2}.
         verify: quantity that must follow.
         deadline_real_s: wait for ``verify`` that long.
         idempotent: true if repeating it does no harm; a toggle is not.
     """
 
     name: str
-    address: int
     values: Mapping[str, int]
     verify: str
     deadline_real_s: float
     certainty: str
     idempotent: bool
+    address: int = -1
     function: int = 6
+    oid: str = ""
+    read_back: str = ""
 
     def __post_init__(self) -> None:
-        _known(self.certainty, CERTAINTIES, f"command {self.name}.certainty")
-        _known(self.function, (6, 16), f"command {self.name}.function")
+        known(self.certainty, CERTAINTIES, f"command {self.name}.certainty")
+        known(self.function, (6, 16), f"command {self.name}.function")
+        if self.oid:
+            check_oid(self.oid, f"command {self.name}.oid")
+            check_oid(self.read_back or self.oid, f"command {self.name}.read_back")
+        elif not 0 <= self.address <= 0xFFFF:
+            raise ConfigError(f"command {self.name}: give an address 0..65535, or an oid")
         if not self.values:
             raise ConfigError(f"command {self.name}.values: give at least one value")
         for argument, value in self.values.items():
@@ -120,17 +86,35 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A test vector: registers (first address -> words) and what they mean.
+    """A test vector: registers (first address -> words) or objects, and what they mean.
 
     Attributes:
+        objects: OID -> what the device sends.
         values: quantities that must decode as good, with their values.
         invalid: quantities that must decode as invalid.
     """
 
     note: str
-    registers: Mapping[str, tuple[int, ...]]
+    registers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    objects: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     invalid: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How an SNMP device of this family is known; any other is refused.
+
+    Attributes:
+        oid: the object looked at.
+        begins: what its text may begin with.
+    """
+
+    oid: str
+    begins: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_oid(self.oid, "probe.oid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +124,13 @@ class Profile:
     Invariants: quantities are unique; each command verifies a point of the profile.
 
     Attributes:
-        kind: ``pdu``, ``meter``, ``ats`` or ``sensor``.
+        kind: ``pdu``, ``meter``, ``ats``, ``sensor`` or ``ups``.
         certainty: A maker's schema or recording, B maker's page or working driver, C weaker.
         sources: where the facts stand.
-        acts_on: quantities whose quality decides the device's; empty = all.
+        protocol: ``modbus`` or ``snmp``.
+        repeat: points that come once an outlet, phase, ... as the device says (SNMP).
+        acts_on: quantities whose quality decides the device's; empty = all. One of a repeat is
+            named by its template: ``inlet.{n}.power_w``.
         freeze_after: identical polls under load after which a reading is stale; 0 = never.
         lab_only: commands are allowed only where the rack file says ``lab = true``.
         name: the file's name.
@@ -154,9 +141,12 @@ class Profile:
     kind: str
     certainty: str
     sources: tuple[str, ...]
-    transport: Transport
-    point: tuple[Point, ...]
-    vector: tuple[Vector, ...]
+    transport: Transport = field(default_factory=Transport)
+    point: tuple[Point, ...] = ()
+    vector: tuple[Vector, ...] = ()
+    protocol: str = "modbus"
+    repeat: tuple[Repeat, ...] = ()
+    probe: Probe | None = None
     acts_on: tuple[str, ...] = ()
     command: tuple[Command, ...] = ()
     freeze_after: int = 0
@@ -164,15 +154,27 @@ class Profile:
     name: str = ""
 
     def __post_init__(self) -> None:
-        _known(self.kind, KINDS, "kind")
-        _known(self.certainty, CERTAINTIES, "certainty")
+        known(self.kind, KINDS, "kind")
+        known(self.certainty, CERTAINTIES, "certainty")
         quantities = [p.quantity for p in self.point]
         if len(set(quantities)) != len(quantities):
             raise ConfigError("point: a quantity is given twice; name each once")
+        templates = [f"{r.name}.{p.quantity}" for r in self.repeat for p in r.point]
         for quantity in self.acts_on:
-            _known(quantity, quantities, "acts_on")
+            known(quantity, (*quantities, *templates), "acts_on")
         for command in self.command:
-            _known(command.verify, quantities, f"command {command.name}.verify")
+            known(command.verify, quantities, f"command {command.name}.verify")
+        self._check_protocol()
+
+    def _check_protocol(self) -> None:
+        known(self.protocol, PROTOCOLS, "protocol")
+        if self.protocol == "modbus" and not self.transport.function:
+            raise ConfigError("transport: key 'function' is missing; add 3 or 4")
+        if not self.point and not self.repeat:
+            raise ConfigError("point: give at least one")
+        oids = [bool(part.oid) for part in (*self.point, *self.command)]
+        if any(has_oid != (self.protocol == "snmp") for has_oid in oids):
+            raise ConfigError(f"protocol is {self.protocol}: an oid is for SNMP only, and needed")
 
     def function_of(self, point: Point) -> int:
         """Function code that reads a point."""
@@ -181,12 +183,3 @@ class Profile:
     def command_named(self, name: str) -> Command | None:
         """The command of that name; None if the profile has none."""
         return next((c for c in self.command if c.name == name), None)
-
-
-def _known(value: object, known: Iterable[object], place: str) -> None:
-    options = tuple(known)
-    if value in options:
-        return
-    close = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(map(str, options))}"
-    raise ConfigError(f"{place}: '{value}' is unknown; {hint}")

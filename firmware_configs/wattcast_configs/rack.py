@@ -43,6 +43,29 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Snmp:
+    """How to log in to a device by SNMP: v2c with a community, or v3 with a user.
+
+    A secret is never written here, only where it stands: ``env:NAME`` or ``file:/path``.
+
+    Attributes:
+        community: where the community of v2c stands.
+        user: user name of v3.
+        auth: ``SHA``, ``SHA224``, ``SHA256``, ``SHA384`` or ``SHA512``.
+        auth_key: where the authentication passphrase stands.
+        priv: ``AES``, ``AES192`` or ``AES256``.
+        priv_key: where the privacy passphrase stands; without it nothing can be written.
+    """
+
+    community: str = ""
+    user: str = ""
+    auth: str = "SHA256"
+    auth_key: str = ""
+    priv: str = "AES"
+    priv_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device the agent polls.
 
@@ -53,6 +76,9 @@ class Device:
         cord: index of that cord (0 or 1).
         role: for an ATS input meter ``source_a`` or ``source_b`` of the ATS in ``ats``.
         lab: true on a simulated or bench device: lab_only commands are allowed.
+        isolated: true if nobody else reaches the device's network: it may be commanded without
+            authentication and privacy.
+        snmp: login of an SNMP device.
     """
 
     id: str
@@ -65,6 +91,8 @@ class Device:
     ats: str = ""
     role: str = ""
     lab: bool = False
+    isolated: bool = False
+    snmp: Snmp = field(default_factory=Snmp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,17 +86,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A test vector: registers (first address -> words) or objects, and what they mean.
+    """A test vector: registers (first address -> words) and what they mean.
 
     Attributes:
-        objects: OID -> what the device sends.
         values: quantities that must decode as good, with their values.
         invalid: quantities that must decode as invalid.
     """
 
     note: str
-    registers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    objects: Mapping[str, int] = field(default_factory=dict)
+    registers: Mapping[str, tuple[int, ...]]
     values: Mapping[str, float] = field(default_factory=dict)
     invalid: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from wattcast_agent.devices import node_metrics
-from wattcast_agent.devices.decode import Reading, Words, decode, worst
+from wattcast_agent.devices.decode import Objects, Reading, Words, decode, worst
 from wattcast_configs.profile import Profile
 from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality, Sample
@@ -19,20 +19,20 @@ class Answer:
     """What one device or server answered.
 
     Attributes:
-        words: registers of a Modbus device; empty if it failed.
+        words: registers or objects of a device; empty if it failed.
         values: canonical quantities of a host; empty if it failed.
         problem: what went wrong, for an operator.
         garbled: it answered, but not sensibly.
     """
 
-    words: Words = field(default_factory=dict)
+    words: Words | Objects = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
     garbled: bool = False
 
 
 def device(name: str, profile: Profile, answer: Answer, at: datetime, *, stuck: bool) -> Parts:
-    """Samples and state of a Modbus device.
+    """Samples and state of a device.
 
     Good readings of a stuck device under load are stale; without load it may well stand still.
     """
@@ -86,6 +86,6 @@ def _checked(value: float) -> Reading:
 
 def _blame(readings: Mapping[str, Reading], *, stuck: bool) -> str:
     if stuck:
-        return "sends the same registers although it carries load: stuck?"
+        return "sends the same readings although it carries load: stuck?"
     bad = [f"{q} is {r.quality}" for q, r in readings.items() if r.quality is not Quality.GOOD]
     return ", ".join(bad)

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 
-from wattcast_agent.devices.decode import Words
+from wattcast_agent.devices.decode import Objects, Words
 
 
 class Freeze:
     """Counts how often in a row a device sent the same registers."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Words] = {}
+        self._last: dict[str, Words | Objects] = {}
         self._repeats: dict[str, int] = {}
 
-    def observe(self, device: str, words: Words) -> None:
+    def observe(self, device: str, words: Words | Objects) -> None:
         """Note one poll."""
         same = self._last.get(device) == words
         self._repeats[device] = self._repeats.get(device, 0) + 1 if same else 0

@@ -1,11 +1,11 @@
-"""Reads one Modbus device once, for a technician."""
+"""Reads one device once, for a technician."""
 
+import asyncio
 from datetime import datetime
 
 from wattcast_agent.devices import compose
 from wattcast_agent.devices.compose import Answer, Parts
-from wattcast_agent.devices.modbus import Gateway
-from wattcast_agent.devices.unit import ModbusUnit
+from wattcast_agent.devices.connect import Connections
 from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device
 
@@ -17,10 +17,11 @@ async def read_once(device: Device, profile: Profile, now: datetime) -> Parts:
         Unreachable: no connection or no answer.
         DataError: it answers, but not as the profile says.
     """
-    gateway = Gateway(device.host, device.port, profile.transport.timeout_real_s)
-    unit = ModbusUnit(device, profile, gateway)
+    connections = Connections()
+    unit = connections.unit(device, profile)
     try:
         answer = Answer(await unit.read(), problem=unit.notes)
     finally:
-        gateway.close()
-    return compose.device(device.id, profile, answer, now, stuck=False)
+        connections.close()
+        await asyncio.sleep(0)  # lets the transports finish closing
+    return compose.device(device.id, unit.profile, answer, now, stuck=False)

@@ -10,11 +10,10 @@ import psutil
 
 from wattcast_agent.devices import compose
 from wattcast_agent.devices.compose import Answer
+from wattcast_agent.devices.connect import Connections, Unit
 from wattcast_agent.devices.freeze import Freeze
 from wattcast_agent.devices.host import read_host
-from wattcast_agent.devices.modbus import Gateway
 from wattcast_agent.devices.node_exporter import NodeExporter, new_client
-from wattcast_agent.devices.unit import ModbusUnit
 from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device, Rack
 from wattcast_core.devices import DeviceState
@@ -44,8 +43,8 @@ class Poller:
     ) -> None:
         self._budget_real_s = budget_real_s
         self._agent = rack.agent.id
-        self._sweeps: dict[tuple[str, int], list[ModbusUnit]] = {}
-        self._gateways: dict[tuple[str, int], Gateway] = {}
+        self._sweeps: dict[tuple[str, int], list[Unit]] = {}
+        self._connections = Connections()
         self._units = {d.id: self._add(d, profiles) for d in rack.device}
         self._http = new_client()
         self._exporters = [
@@ -79,26 +78,22 @@ class Poller:
 
     async def close(self) -> None:
         """Close all connections."""
-        for gateway in self._gateways.values():
-            gateway.close()
+        self._connections.close()
         await self._http.aclose()
         await asyncio.sleep(0)  # lets the transports finish closing
 
-    def _add(self, device: Device, profiles: Mapping[str, Profile]) -> ModbusUnit:
+    def _add(self, device: Device, profiles: Mapping[str, Profile]) -> Unit:
         profile = profiles.get(device.profile)
         if profile is None:
             known = ", ".join(sorted(profiles))
             raise ConfigError(
                 f"device {device.id}: profile '{device.profile}' is unknown; known: {known}"
             )
-        key = (device.host, device.port)
-        if key not in self._gateways:
-            self._gateways[key] = Gateway(*key, profile.transport.timeout_real_s)
-        unit = ModbusUnit(device, profile, self._gateways[key])
-        self._sweeps.setdefault(key, []).append(unit)
+        unit = self._connections.unit(device, profile)
+        self._sweeps.setdefault((device.host, device.port), []).append(unit)
         return unit
 
-    async def _sweep(self, units: list[ModbusUnit], answers: dict[str, Answer]) -> None:
+    async def _sweep(self, units: list[Unit], answers: dict[str, Answer]) -> None:
         for unit in tuple(units):
             units.append(units.pop(0))  # who was not reached in time comes first next time
             try:

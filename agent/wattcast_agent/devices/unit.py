@@ -3,10 +3,11 @@
 import asyncio
 import time
 
+from wattcast_agent.devices.allowed import named_value
 from wattcast_agent.devices.backoff import Backoff
 from wattcast_agent.devices.decode import Words
 from wattcast_agent.devices.modbus import Gateway, Rejected
-from wattcast_configs.profile import Command, Profile
+from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device
 from wattcast_core.errors import Refused, Unreachable
 from wattcast_core.modbus import blocks
@@ -69,26 +70,11 @@ class ModbusUnit:
             Refused: no such command or argument, not allowed here, or the device says no.
             Unreachable: no answer; whether it was written is unknown.
         """
-        command = self.profile.command_named(name)
-        if command is None:
-            raise Refused(f"{self.device.id}: profile {self.profile.name} has no command '{name}'")
-        if argument not in command.values:
-            known = ", ".join(command.values)
-            raise Refused(f"{self.device.id}: {name} takes {known}, not '{argument}'")
-        self._check_allowed(command)
-        value = command.values[argument]
+        command, value = named_value(self.device, self.profile, name, argument)
         try:
             await self._gateway.write(self.device.unit, command.function, command.address, value)
         except Rejected as error:
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
-
-    def _check_allowed(self, command: Command) -> None:
-        uncertain = self.profile.lab_only or command.certainty == "C"
-        if uncertain and not self.device.lab:
-            raise Refused(
-                f"{self.device.id}: {command.name} of profile {self.profile.name} was never proven "
-                "on hardware; on a bench device set lab = true in the rack file"
-            )
 
     async def _read_block(self, block: Block, words: dict[tuple[int, int], int]) -> None:
         function, start, count = block

@@ -23,6 +23,7 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
 
 
-def load_profiles(folder: Path = BUILT_IN) -> dict[str, Profile]:
-    """All profiles of a folder by name."""
-    return {path.stem: load_profile(path) for path in sorted(folder.glob("*.toml"))}
+def load_profiles(folder: Path = BUILT_IN, protocol: str = "modbus") -> dict[str, Profile]:
+    """Profiles of a folder by name: those of one protocol, or of all if it is empty."""
+    found = {path.stem: load_profile(path) for path in sorted(folder.glob("*.toml"))}
+    return {name: p for name, p in found.items() if protocol in ("", p.protocol)}

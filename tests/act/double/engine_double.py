@@ -1,20 +1,18 @@
-"""Workload engines of several servers in one process: base URL ``http://host:port/<server>``.
+"""Engines of several servers, running real workload processes: base URL ``http://host:port/<server>``.
 
 Arguments: port, folder.
 """
 
 import asyncio
 import json
+import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from http_double import as_json, serve
-
-HERE = Path(__file__).parent
 
 
 class Engines:
@@ -52,30 +50,23 @@ class Engines:
     async def start(self, server: str, name: str, folder: Path) -> str:
         child, url = self.running.get((server, name), (None, ""))
         if child is None or child.poll() is not None:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            script = str(HERE / "workload_double.py")
-            child = launch(script, str(port), str(folder))
-            url = f"http://127.0.0.1:{port}"
+            child = launch(folder)
+            line = await asyncio.to_thread(child.stdout.readline)
+            url = f"http://127.0.0.1:{int(line.split()[1])}"
             self.running[server, name] = (child, url)
-            while not _listens(port):  # noqa: ASYNC110 - the instance is another process
-                await asyncio.sleep(0.02)
         return url
 
     async def stop(self, server: str, name: str) -> None:
         child, _ = self.running.pop((server, name), (None, ""))
         if child is not None:
             child.terminate()
-            await asyncio.to_thread(child.wait)
+            await asyncio.to_thread(child.communicate)
 
 
-def launch(*words: str) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, *words])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def launch(folder: Path) -> subprocess.Popen:
+    """A real workload process; its first line tells the port."""
+    words = [sys.executable, "-m", "wattcast_tools.room.workload", str(folder)]
+    return subprocess.Popen([*words, "--parent", str(os.getpid())], stdout=subprocess.PIPE)
 
 
 async def main(port: int, root: Path) -> None:

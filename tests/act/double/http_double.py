@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server with keep-alive for the doubles."""
+"""A small HTTP/1.1 server with keep-alive for the engine double."""
 
 import asyncio
 import json

@@ -42,6 +42,7 @@ class Point:
             neither ``celsius_is`` nor ``fahrenheit_is`` has no temperature.
         invalid: raw values by which the device says "not available".
         map: raw value (as text) -> value, for states; any other raw value is invalid.
+        alarm: value (as text) -> what is wrong with the device then, for an operator.
         function: 0 = the transport's.
         word_order: empty = the transport's.
         certainty: A, B or C of the register facts; empty = the profile's.
@@ -61,6 +62,7 @@ class Point:
     fahrenheit_is: int = -1
     invalid: tuple[int, ...] = ()
     map: Mapping[str, float] = field(default_factory=dict)
+    alarm: Mapping[str, str] = field(default_factory=dict)
     function: int = 0
     word_order: str = ""
     certainty: str = ""

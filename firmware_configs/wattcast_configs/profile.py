@@ -170,8 +170,8 @@ class Profile:
             raise ConfigError("transport: key 'function' is missing; add 3 or 4")
         if not self.point and not self.repeat:
             raise ConfigError("point: give at least one")
-        oids = [bool(part.oid) for part in (*self.point, *self.command)]
-        if any(has_oid != (self.protocol == "snmp") for has_oid in oids):
+        oids = [p.oid for p in self.point] + [c.oid for c in self.command]
+        if any(bool(oid) != (self.protocol == "snmp") for oid in oids):
             raise ConfigError(f"protocol is {self.protocol}: an oid is for SNMP only, and needed")
 
     def function_of(self, point: Point) -> int:

@@ -12,6 +12,7 @@ from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality, Sample
 
 Parts = tuple[list[Sample], DeviceState]
+_MOST = 8  # bad readings named in one problem text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def device(name: str, profile: Profile, answer: Answer, at: datetime, *, stuck: 
     if stuck:
         readings = {q: _stale(r) for q, r in readings.items()}
     quality = worst(readings[q].quality for q in profile.acts_on or readings)
-    problem = answer.problem or _blame(readings, stuck=stuck)
+    problem = answer.problem or _blame(readings, stuck=stuck) or _alarms(profile, readings)
     return _parts(name, profile.kind, at, readings, quality, problem)
 
 
@@ -88,4 +89,11 @@ def _blame(readings: Mapping[str, Reading], *, stuck: bool) -> str:
     if stuck:
         return "sends the same readings although it carries load: stuck?"
     bad = [f"{q} is {r.quality}" for q, r in readings.items() if r.quality is not Quality.GOOD]
-    return ", ".join(bad)
+    more = f" and {len(bad) - _MOST} more" if len(bad) > _MOST else ""
+    return ", ".join(bad[:_MOST]) + more
+
+
+def _alarms(profile: Profile, readings: Mapping[str, Reading]) -> str:
+    """What the device itself says is wrong; what is not a good reading has been blamed before."""
+    told = [p.alarm.get(f"{readings[p.quantity].value:g}", "") for p in profile.point if p.alarm]
+    return "; ".join(text for text in told if text)

@@ -17,6 +17,7 @@ except ImportError as error:
     raise MissingExtraError("pysnmp", "agent") from error
 
 Ask = Callable[..., Awaitable[Any]]
+Answer = tuple[Any, int, Sequence[tuple[Any, Any]]]  # status, index of the wrong one, bindings
 
 _AUTH = {
     "SHA": hlapi.USM_AUTH_HMAC96_SHA,
@@ -31,7 +32,7 @@ _PRIV = {
     "AES256": hlapi.USM_PRIV_CFB256_AES,
 }
 _ABSENT = (rfc1905.NoSuchObject, rfc1905.NoSuchInstance, rfc1905.EndOfMibView, rfc1902.Null)
-_TOO_BIG, _NO_SUCH_NAME, _GENERAL = 1, 2, 5
+_TOO_BIG = 1
 _LOGIN_FAULTS = {
     errind.WrongDigest: "the authentication passphrase or protocol is wrong",
     errind.AuthenticationFailure: "the authentication passphrase or protocol is wrong",
@@ -127,6 +128,7 @@ class SnmpPeer:
         self._login, self._engines = login, engines
         self._auth = _auth_data(login)
         self._target: Any = None
+        self._alive = False
         self._objects: dict[str, Any] = {}
 
     async def get(self, oids: Sequence[str]) -> dict[str, int | str]:
@@ -140,7 +142,7 @@ class SnmpPeer:
         """
         if not oids:
             return {}
-        status, index, binds = await self._ask(hlapi.get_cmd, *map(self._object, oids))
+        status, index, binds = await self._read(hlapi.get_cmd, *map(self._object, oids))
         if status == _TOO_BIG and len(oids) > 1:
             half = len(oids) // 2
             return await self.get(oids[:half]) | await self.get(oids[half:])
@@ -158,7 +160,7 @@ class SnmpPeer:
         rows: dict[str, int | str] = {}
         last = oid
         while len(rows) < most:
-            status, _, binds = await self._ask(hlapi.bulk_cmd, 0, 24, self._object(last))
+            status, _, binds = await self._read(hlapi.bulk_cmd, 0, 24, self._object(last))
             inside = [(str(o), v) for o, v in binds if str(o).startswith(f"{oid}.")]
             inside = [(o, v) for o, v in inside if not isinstance(v, rfc1905.EndOfMibView)]
             if status or not inside or inside[-1][0] == last:
@@ -189,7 +191,17 @@ class SnmpPeer:
             self._objects[oid] = hlapi.ObjectType(hlapi.ObjectIdentity(oid))
         return self._objects[oid]
 
-    async def _ask(self, command: Ask, *args: Any) -> tuple[Any, int, Sequence[tuple[Any, Any]]]:
+    async def _read(self, command: Ask, *args: Any) -> Answer:
+        """Ask; once more if a device that answered before does not: datagrams do get lost."""
+        try:
+            return await self._ask(command, *args)
+        except Unreachable:
+            if not self._alive:
+                raise
+            self._alive = False
+        return await self._ask(command, *args)
+
+    async def _ask(self, command: Ask, *args: Any) -> Answer:
         engine = self._engines.of(self._login)
         try:
             async with asyncio.timeout(self._timeout_real_s):
@@ -204,6 +216,7 @@ class SnmpPeer:
             raise Unreachable(f"{self.address}: {error}") from error
         if indication is not None:
             raise self._fault(indication)
+        self._alive = True
         return status, int(index), binds
 
     async def _reach(self) -> Any:
@@ -227,7 +240,7 @@ class SnmpPeer:
 
 def _auth_data(login: Login) -> Any:
     if not login.user:
-        return hlapi.CommunityData(login.community, mpModel=1)
+        return hlapi.CommunityData(login.community, mpModel=1)  # noqa: S508 - many PDUs know no v3
     private = {"privKey": login.priv_key, "privProtocol": _PRIV[login.priv]}
     return hlapi.UsmUserData(
         login.user,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from wattcast_agent.devices.decode import Objects
 from wattcast_configs.profile import Point, Profile, Repeat
 
+NOWHERE = "1.0"  # an OID no device has
 Rows = Mapping[str, int | str]  # row of a table, e.g. "1.7" -> value of its index column
 
 
@@ -49,12 +50,24 @@ def units_of(profile: Profile) -> list[str]:
     return list(dict.fromkeys(oids))
 
 
-def scaled(profile: Profile, units: Objects) -> Profile:
-    """The profile with the device's scales; a point without a usable one is left out of the GETs.
+def oids_of(profile: Profile) -> list[str]:
+    """The objects to ask for."""
+    return list(dict.fromkeys(p.oid for p in profile.point if p.oid != NOWHERE))
 
-    Such a point keeps its place with an empty range of meaning: it is missing in every reading.
+
+def scaled(profile: Profile, units: Objects) -> Profile:
+    """The profile with the device's scales.
+
+    A point whose scale the device does not tell is asked for nowhere, so it is always missing: a
+    number of unknown scale is worse than none.
     """
     return replace(profile, point=tuple(_scale(point, units) for point in profile.point))
+
+
+def offered(profile: Profile, objects: Objects) -> Profile:
+    """The profile without what the device does not offer and no act rests on."""
+    kept = [p for p in profile.point if p.oid in objects or p.quantity in profile.acts_on]
+    return replace(profile, point=tuple(kept))
 
 
 def _parts(repeat: Repeat, rows: Rows) -> Iterator[tuple[str, str]]:
@@ -93,20 +106,12 @@ def _scale(point: Point, units: Objects) -> Point:
     if point.digits_from:
         digits = units.get(point.digits_from)
         if not isinstance(digits, int) or not 0 <= digits <= 9:
-            return _unknown(point)
+            return replace(point, oid=NOWHERE)
         point = replace(point, scale=point.scale / 10**digits, digits_from="")
     if point.celsius_from:
         unit = units.get(point.celsius_from)
         if unit not in (point.celsius_is, point.fahrenheit_is):
-            return _unknown(point)
+            return replace(point, oid=NOWHERE)
         if unit == point.fahrenheit_is:
             point = replace(point, scale=point.scale * 5 / 9, offset=-160 / 9)
     return replace(point, celsius_from="")
-
-
-def _unknown(point: Point) -> Point:
-    """Not asked for: a number whose scale nobody knows is worse than none."""
-    return replace(point, oid=NOWHERE)
-
-
-NOWHERE = "1.0"  # an OID no device has

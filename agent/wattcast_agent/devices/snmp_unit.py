@@ -12,28 +12,29 @@ from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device
 from wattcast_core.errors import DataError, Refused, Unreachable
 
-_ASK_AGAIN = 60  # polls after which an object the device lacked is asked for once more
+_LOOK_AGAIN = 600  # polls after which new outlets and sensors are looked for
 
 
 class SnmpUnit:
     """A device of the rack file.
 
-    It is identified, counted and asked for its scales once, a step a request, so that a slow device
-    gets there over several polls; after a silence that is done anew. Then every poll is a few GETs
-    of named objects.
+    At start it is identified, counted, asked for its scales and for what it has at all; a slow
+    device gets there over several polls. Every poll is then a few GETs of named objects. After a
+    silence, and now and then, all that is done anew; until it is done the old view holds.
 
     Attributes:
-        profile: what is read: without repeats once the device is known.
+        profile: what is read; without repeats.
         notes: what the last read found wrong without failing.
     """
 
     def __init__(self, device: Device, profile: Profile, peer: SnmpPeer) -> None:
         self.device = device
+        self.profile = snmp_plan.spread(profile, {})
         self.notes = ""
         self._family = profile
         self._peer = peer
         self._backoff = Backoff(device.id)
-        self._lost = False
+        self._why = ""
         self._forget()
 
     async def read(self) -> Objects:
@@ -45,19 +46,16 @@ class SnmpUnit:
         """
         wait_s = self._backoff.wait_s(time.monotonic())
         if wait_s > 0:
-            raise Unreachable(f"{self.notes or 'did not answer'}; next try in {wait_s:.1f} s")
-        if self._lost:
-            self._forget()
+            raise Unreachable(f"{self._why}; next try in {wait_s:.1f} s")
         try:
             await self._get_to_know()
-            objects = await self._get(self._wanted())
+            objects = await self._get(snmp_plan.oids_of(self.profile))
         except (Unreachable, DataError) as error:
-            self._lost = True  # what comes back may be another device, or have other firmware
-            self.notes = str(error)
+            self._forget()  # what comes back may be another device, or have other firmware
+            self._why = str(error)
             self._backoff.failed(time.monotonic())
             raise
         self._backoff.succeeded()
-        self._note(objects)
         return objects
 
     async def command(self, name: str, argument: str) -> None:
@@ -84,29 +82,35 @@ class SnmpUnit:
             raise Refused(f"{self.device.id} took {name} {argument}, but still shows {shown}")
 
     def _forget(self) -> None:
-        self.profile = snmp_plan.spread(self._family, {})
-        self._lost = False
-        self._known = self._identified = False
-        self._rows: dict[str, snmp_plan.Rows] = {}
-        self._units: dict[str, int | str] = {}
-        self._asked: set[str] = set()
-        self._absent: set[str] = set()
         self._polls = 0
+        self._identified = False
+        self._rows: dict[str, snmp_plan.Rows] = {}
+        self._seen: dict[str, int | str] = {}
+        self._asked: set[str] = set()
 
     async def _get_to_know(self) -> None:
-        if self._known:
+        if self._polls:
+            self._polls = (self._polls + 1) % _LOOK_AGAIN
             return
         await self._identify()
         for column, most in snmp_plan.tables(self._family).items():
             if column not in self._rows:
                 self._rows[column] = await self._peer.column(column, most)
         spread = snmp_plan.spread(self._family, self._rows)
-        units = [oid for oid in snmp_plan.units_of(spread) if oid not in self._asked]
-        for batch in self._batches(units):
-            self._units |= await self._peer.get(batch)
+        await self._see(snmp_plan.units_of(spread))
+        scaled = snmp_plan.scaled(spread, self._seen)
+        await self._see(snmp_plan.oids_of(scaled))
+        if not self._seen:
+            raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
+        self.profile = snmp_plan.offered(scaled, self._seen)
+        self._forget()
+        self._identified, self._polls = True, 1
+
+    async def _see(self, oids: Sequence[str]) -> None:
+        """Ask for what was not asked for yet, so that a poll cut short goes on in the next."""
+        for batch in self._batches([oid for oid in oids if oid not in self._asked]):
+            self._seen |= await self._peer.get(batch)
             self._asked |= set(batch)
-        self.profile = snmp_plan.scaled(spread, self._units)
-        self._known = True
 
     async def _identify(self) -> None:
         probe = self._family.probe
@@ -121,28 +125,13 @@ class SnmpUnit:
             )
         self._identified = True
 
-    def _wanted(self) -> list[str]:
-        self._polls += 1
-        if self._polls % _ASK_AGAIN == 0:
-            self._absent.clear()
-        oids = dict.fromkeys(p.oid for p in self.profile.point)
-        return [oid for oid in oids if oid not in self._absent and oid != snmp_plan.NOWHERE]
-
     async def _get(self, oids: Sequence[str]) -> dict[str, int | str]:
         objects: dict[str, int | str] = {}
         for batch in self._batches(oids):
             objects |= await self._peer.get(batch)
-        self._absent |= set(oids) - set(objects)
         return objects
 
     def _batches(self, oids: Sequence[str]) -> Iterator[Sequence[str]]:
         most = self._family.transport.max_oids
         for start in range(0, len(oids), most):
             yield oids[start : start + most]
-
-    def _note(self, objects: Objects) -> None:
-        if not objects:
-            raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
-        lacking = [p.quantity for p in self.profile.point if p.oid not in objects]
-        more = f" and {len(lacking) - 4} more" if len(lacking) > 4 else ""
-        self.notes = f"does not give {', '.join(lacking[:4])}{more}" if lacking else ""

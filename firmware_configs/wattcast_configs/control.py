@@ -64,7 +64,7 @@ class Decision:
     max_parallel: int = 2
     dwell_s: float = 900.0
     bandwidth_mib_s: float = 128.0
-    setup_real_s: float = 8.0
+    setup_real_s: float = 4.0
     settle_real_s: float = 0.6
     command_ttl_real_s: float = 10.0
 

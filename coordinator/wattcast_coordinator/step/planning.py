@@ -47,17 +47,27 @@ class _Patience:
         return self._left < 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A solution, and for how many steps of the horizon it was sought; why not for all."""
+
+    solution: Solution
+    steps: int
+    short: str = ""
+
+
 def respond(
     state: State, risks: Sequence[Violation], context: Context
 ) -> tuple[State, list[Effect]]:
     """Plan against all present risks, confirmed ones among them; adopt, advise or refuse."""
-    solution = _search(risks, context)
+    found = _search(risks, context)
+    solution = found.solution
     gain = solution.excess_before_w - solution.excess_after_w
     worth = solution.feasible or gain >= LEAST_GAIN * solution.excess_before_w > 0
     effects: list[Effect] = []
     against = () if solution.feasible else solution.why or ("no plan fits in time",)
     if worth and (solution.moves or solution.ats):
-        plan = _plan(solution, risks, context)
+        plan = _plan(found, risks, context)
         state, effects = _adopt(state, plan, context)
         against = (*against, *_too_late(plan, risks))
     if against:
@@ -73,8 +83,33 @@ def _too_late(plan: Plan, risks: Sequence[Violation]) -> tuple[str, ...]:
     return (f"the plan is done {late_s:.0f} s after the overload comes",) if late_s > 0 else ()
 
 
-def _search(risks: Sequence[Violation], context: Context) -> Solution:
-    """Within the lead time with a margin, then without it; as soon as can be if it is too short."""
+def _search(risks: Sequence[Violation], context: Context) -> _Found:
+    """A plan for the whole horizon with a margin; without it; else for the longest part of it.
+
+    What can be made safe for half an hour is made safe, although the hour cannot be: forecasts of
+    the far end are the least certain, and the next cycles look again.
+    """
+    instance = context.problem.instance
+    steps = instance.wl_w.shape[1]
+    lead_s, soonest_s = _times(risks, context)
+    whole = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience(SEARCH_ROUNDS))
+    if whole.feasible:
+        return _Found(whole, steps)
+    for part in _PARTS:
+        cut = _cut(instance, max(int(steps * part), 2))
+        last_s = (cut.wl_w.shape[1] - 1) * cut.step_s
+        relaxed = _tightened(cut, 0.0, min(max(lead_s, soonest_s), last_s))
+        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
+        if part == 1.0:
+            whole = solution
+        if solution.feasible and (part == 1.0 or solution.moves or solution.ats):
+            why = whole.why[0] if whole.why else ""
+            return _Found(solution, cut.wl_w.shape[1], why if part < 1.0 else "")
+    return _Found(whole, steps)
+
+
+def _times(risks: Sequence[Violation], context: Context) -> tuple[float, float]:
+    """Until when all should be cured, and how soon the whole churn budget could be spent (data)."""
     instance = context.problem.instance
     horizon_s = instance.wl_w.shape[1] * instance.step_s
     soonest_s = min(_shortest_s(instance, context.decision), horizon_s - instance.step_s)
@@ -82,11 +117,12 @@ def _search(risks: Sequence[Violation], context: Context) -> Solution:
     # What only a further loss would overload may be cured as soon as can be.
     n1 = [v for v in risks if v.contingency]
     lead_s = min(base_s, max(_lead_s(n1, context.now, instance, horizon_s), soonest_s))
-    solution = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience(SEARCH_ROUNDS))
-    if not solution.feasible:
-        relaxed = _tightened(instance, 0.0, max(lead_s, soonest_s))
-        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
-    return solution
+    return lead_s, soonest_s
+
+
+def _cut(instance: Instance, steps: int) -> Instance:
+    """The same problem over the first steps of its horizon."""
+    return replace(instance, wl_w=instance.wl_w[:, :steps], growth=instance.growth[:steps])
 
 
 def _lead_s(
@@ -116,10 +152,15 @@ def _tightened(instance: Instance, margin: float, lead_s: float) -> Instance:
     )
 
 
-def _plan(solution: Solution, risks: Sequence[Violation], context: Context) -> Plan:
+def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
+    solution = found.solution
     problem, graph, now = context.problem, context.graph, context.now
     cures = _cures(solution, risks, context)
     lines = tuple(named(line, graph) for line in solution.why)
+    if found.short:
+        minutes = found.steps * problem.instance.step_s / 60
+        later = f"it holds for {minutes:.0f} min; beyond that {named(found.short, graph)}"
+        lines = (*lines[:1], later, *lines[1:])
     reason = lines[0] if lines else "relieves nodes at risk"
     return Plan(
         id=f"plan-{int(epoch_s(now))}",

@@ -29,8 +29,8 @@ from wattcast_tools.room.routing import FloatArray
 from wattcast_tools.room.scenario import HISTORY_S, STEP_S, Scenario
 from wattcast_tools.room.traces import load_traces
 
-# As measured live at speed 75: a migration takes about 5 real s, a transfer with read-back 1 s.
-MOVE_S = 375.0
+# As measured live at speed 75: a migration takes 2 to 4 real s, a transfer with read-back 1 s.
+MOVE_S = 300.0
 TRANSFER_S = 75.0
 _SAMPLES = int(STEP_S // SLOT_S)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -33,6 +33,7 @@ from wattcast_core.units import FloatArray, epoch_s
 PLAN_MARGIN = 0.02  # plans aim so far below the limits that acted upon risks do not flicker back
 LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
+_PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
 SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
 
 

@@ -168,8 +168,6 @@ class Profile:
         known(self.protocol, PROTOCOLS, "protocol")
         if self.protocol == "modbus" and not self.transport.function:
             raise ConfigError("transport: key 'function' is missing; add 3 or 4")
-        if not self.point and not self.repeat:
-            raise ConfigError("point: give at least one")
         oids = [p.oid for p in self.point] + [c.oid for c in self.command]
         if any(bool(oid) != (self.protocol == "snmp") for oid in oids):
             raise ConfigError(f"protocol is {self.protocol}: an oid is for SNMP only, and needed")

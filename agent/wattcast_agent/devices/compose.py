@@ -1,6 +1,7 @@
 """Answers of devices give samples and states, each with its quality. Pure."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,7 @@ from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality, Sample
 
 Parts = tuple[list[Sample], DeviceState]
+_INLET = re.compile(r"inlet\.\d+\.power_w")
 _MOST = 8  # bad readings named in one problem text
 
 
@@ -66,6 +68,9 @@ def _parts(
 ) -> Parts:
     samples = [Sample(name, q, r.value, at, r.quality) for q, r in readings.items()]
     known = {q: r.value for q, r in readings.items() if math.isfinite(r.value)}
+    inlets = [q for q in readings if _INLET.fullmatch(q)]
+    if inlets and "power_w" not in readings and known.keys() >= set(inlets):
+        known["power_w"] = sum(known[q] for q in inlets)  # what a PDU takes is what its inlets take
     return samples, DeviceState(name, kind, at, quality, known, problem)
 
 

@@ -116,12 +116,12 @@ class SnmpUnit:
         probe = self._family.probe
         if probe is None or self._identified:
             return
-        shown = (await self._peer.get([probe.oid])).get(probe.oid, "nothing")
-        if not str(shown).startswith(probe.begins):
+        shown = (await self._peer.get([probe.oid])).get(probe.oid)
+        if shown is None or not str(shown).startswith(probe.begins):
+            wanted = " or ".join(filter(None, probe.begins)) or "a value"
             raise DataError(
-                f"{self._peer.address} is no {self._family.vendor} device of profile "
-                f"{self._family.name}: {probe.oid} shows '{shown}', not {' or '.join(probe.begins)}"
-                "; give another profile"
+                f"{self._peer.address} does not fit profile {self._family.name}: {probe.oid} shows "
+                f"{'nothing' if shown is None else shown}, not {wanted}; give another profile"
             )
         self._identified = True
 

@@ -17,10 +17,13 @@ def load_profile(path: Path) -> Profile:
         ConfigError: the text names file, key and remedy.
     """
     try:
-        return replace(strict.read(path, Profile), name=path.stem)
+        profile = replace(strict.read(path, Profile), name=path.stem)
+        if not profile.point and not profile.repeat:
+            raise ConfigError("key 'point' is missing; add it, or a repeat")
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    return profile
 
 
 def load_profiles(folder: Path = BUILT_IN, protocol: str = "modbus") -> dict[str, Profile]:

@@ -55,6 +55,7 @@ class Snmp:
         auth_key: where the authentication passphrase stands.
         priv: ``AES``, ``AES192`` or ``AES256``.
         priv_key: where the privacy passphrase stands; without it nothing can be written.
+        context: context name of v3; few devices have one.
     """
 
     community: str = ""
@@ -63,6 +64,7 @@ class Snmp:
     auth_key: str = ""
     priv: str = "AES"
     priv_key: str = ""
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from wattcast_configs.profiles import BUILT_IN, load_profile, load_profiles
 from wattcast_core.errors import ConfigError
 from wattcast_core.samples import Quality
 
-PROFILES = load_profiles()
+PROFILES = load_profiles(protocol="modbus")
 
 # A second, independent reading of the register facts, in documented (mostly decimal or hexadecimal)
 # numbers: function, word order, certainty, then "type scale certainty? quantity=address ...".

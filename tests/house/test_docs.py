@@ -23,7 +23,7 @@ def test_the_device_page_shows_every_point_and_command():
         section = page.split(f"## {profile.name}\n")[1].split("\n## ")[0]
         for point in profile.point:
             assert f"| {point.quantity} |" in section
-            assert f"| 0x{point.address:04X} |" in section
+            assert f"| {point.oid or f'0x{point.address:04X}'} |" in section
         for command in profile.command:
             assert f"| {command.name} |" in section
         assert all(source in section for source in profile.sources)

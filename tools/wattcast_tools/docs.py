@@ -21,6 +21,7 @@ _KINDS = {
     "meter": "feed, branch or cord meter",
     "ats": "transfer switch",
     "sensor": "temperature and humidity sensor",
+    "ups": "UPS",
 }
 _UNITS = {
     "w": "W",
@@ -51,7 +52,9 @@ _POINTS = (
     "scale or states",
     "certainty",
 )
-_COMMANDS = ("command", "function", "register", "values", "must follow", "certainty")
+_OBJECTS = ("quantity", "unit", "object", "scale or states", "certainty")
+_COMMANDS = ("command", "function", "register or object", "values", "must follow", "certainty")
+_PROTOCOLS = {"modbus": "Modbus TCP, or RTU behind a gateway", "snmp": "SNMP v2c and v3"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,7 +111,7 @@ def _help(*words: str) -> str:
 
 def _profile(profile: Profile) -> str:
     parts = [f"## {profile.name}", _facts(profile), _note(profile)]
-    parts.append(_table(_POINTS, (_point(profile, point) for point in profile.point)))
+    parts.append(_points(profile))
     if profile.command:
         parts.append(_table(_COMMANDS, map(_command, profile.command)))
     return "\n\n".join(part for part in parts if part)
@@ -118,7 +121,7 @@ def _facts(profile: Profile) -> str:
     facts = {
         "Family": f"{profile.vendor}, {_KINDS[profile.kind]}",
         "Models": ", ".join(profile.models),
-        "Protocol": "Modbus TCP, or RTU behind a gateway",
+        "Protocol": _PROTOCOLS[profile.protocol],
         "Certainty": profile.certainty,
         "Writes": _writes(profile),
         "Sources": "; ".join(profile.sources),
@@ -138,25 +141,56 @@ def _note(profile: Profile) -> str:
     return "\n".join(line.removeprefix("#").strip() for line in lines[:end])
 
 
+def _points(profile: Profile) -> str:
+    if profile.protocol == "modbus":
+        return _table(_POINTS, (_point(profile, point) for point in profile.point))
+    rows = [_object(profile, point, point.quantity) for point in profile.point]
+    rows += [
+        _object(profile, point, f"{repeat.name}.{point.quantity}")
+        for repeat in profile.repeat
+        for point in repeat.point
+    ]
+    return _table(_OBJECTS, rows)
+
+
+def _object(profile: Profile, point: Point, quantity: str) -> tuple[str, ...]:
+    digits = f"10^-value of {point.digits_from}" if point.digits_from else f"{point.scale:g}"
+    return (
+        quantity,
+        _unit(point),
+        point.oid,
+        _states(point) or digits,
+        point.certainty or profile.certainty,
+    )
+
+
+def _unit(point: Point) -> str:
+    return _UNITS.get(point.quantity.rpartition("_")[2], "-")
+
+
+def _states(point: Point) -> str:
+    return ", ".join(f"{raw} is {value:g}" for raw, value in point.map.items())
+
+
 def _point(profile: Profile, point: Point) -> tuple[str, ...]:
     return (
         point.quantity,
-        _UNITS.get(point.quantity.rpartition("_")[2], "-"),
+        _unit(point),
         f"{profile.function_of(point):02}",
         f"0x{point.address:04X}",
         point.type,
         point.word_order or profile.transport.word_order,
-        ", ".join(f"{raw} is {value:g}" for raw, value in point.map.items()) or f"{point.scale:g}",
+        _states(point) or f"{point.scale:g}",
         point.certainty or profile.certainty,
     )
 
 
 def _command(command: Command) -> tuple[str, ...]:
     values = ", ".join(f"{argument} = {value}" for argument, value in command.values.items())
-    register = f"0x{command.address:04X}"
+    register = command.oid or f"0x{command.address:04X}"
     return (
         command.name,
-        f"{command.function:02}",
+        "set" if command.oid else f"{command.function:02}",
         register,
         values,
         command.verify,

@@ -55,7 +55,8 @@ class Connections:
 
     def _snmp(self, device: Device, profile: Profile) -> Unit:
         # Imported here: pysnmp costs 30 MB, which a rack without SNMP devices need not pay.
-        from wattcast_agent.devices.snmp import Engines, SnmpPeer, login_of
+        from wattcast_agent.devices.snmp import Engines, SnmpPeer
+        from wattcast_agent.devices.snmp_login import login_of
         from wattcast_agent.devices.snmp_unit import SnmpUnit
 
         self._engines = self._engines or Engines()

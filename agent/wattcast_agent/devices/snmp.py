@@ -1,22 +1,25 @@
 """SNMP v2c and v3 by UDP; the only module that knows pysnmp."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from wattcast_agent.devices.secret import read_secret
-from wattcast_configs.rack import Snmp
-from wattcast_core.errors import ConfigError, DataError, MissingExtraError, Refused, Unreachable
+from wattcast_agent.devices.snmp_login import Login
+from wattcast_core.errors import DataError, MissingExtraError, Refused, Unreachable
 
 try:
+    import cryptography  # noqa: F401 - without it pysnmp loads, but knows no privacy
+    from pysnmp.entity.rfc3413 import cmdgen  # type: ignore[import-untyped]  # no types
     from pysnmp.error import PySnmpError  # type: ignore[import-untyped]  # it ships no types
     from pysnmp.hlapi.v3arch import asyncio as hlapi  # type: ignore[import-untyped]  # no types
+    from pysnmp.hlapi.v3arch.asyncio.lcd import (  # type: ignore[import-untyped]  # no types
+        CommandGeneratorLcdConfigurator,
+    )
     from pysnmp.proto import errind, rfc1902, rfc1905  # type: ignore[import-untyped]  # no types
 except ImportError as error:
-    raise MissingExtraError("pysnmp", "agent") from error
+    raise MissingExtraError(error.name or "pysnmp", "agent") from error
 
-Ask = Callable[..., Awaitable[Any]]
+_UNSPECIFIED = rfc1905.unSpecified  # what a read has in the place of a value
 Answer = tuple[Any, int, Sequence[tuple[Any, Any]]]  # status, index of the wrong one, bindings
 
 _AUTH = {
@@ -33,6 +36,7 @@ _PRIV = {
 }
 _ABSENT = (rfc1905.NoSuchObject, rfc1905.NoSuchInstance, rfc1905.EndOfMibView, rfc1902.Null)
 _TOO_BIG = 1
+_ROWS = 24  # of a table in one request
 _LOGIN_FAULTS = {
     errind.WrongDigest: "the authentication passphrase or protocol is wrong",
     errind.AuthenticationFailure: "the authentication passphrase or protocol is wrong",
@@ -42,50 +46,6 @@ _LOGIN_FAULTS = {
     errind.UnsupportedSecurityLevel: "its user needs other authentication or privacy settings",
     errind.NotInTimeWindow: "its clock of SNMPv3 does not advance; restart the device's agent",
 }
-
-
-@dataclass(frozen=True, repr=False)
-class Login:
-    """Credentials in clear; never shown.
-
-    Attributes:
-        secure: true if requests are authenticated and encrypted.
-    """
-
-    community: str
-    user: str = ""
-    auth: str = ""
-    auth_key: str = ""
-    priv: str = ""
-    priv_key: str = ""
-
-    @property
-    def secure(self) -> bool:
-        """True if nobody on the way can read or forge a request."""
-        return bool(self.user and self.auth_key and self.priv_key)
-
-
-def login_of(device: str, snmp: Snmp) -> Login:
-    """Credentials of a device of the rack file.
-
-    Raises:
-        ConfigError: none or wrong ones are given; the text names key and remedy.
-    """
-    place = f"device {device}: snmp"
-    if bool(snmp.community) == bool(snmp.user):
-        raise ConfigError(f"{place}: give either community (v2c) or user (v3)")
-    if snmp.community:
-        return Login(read_secret(snmp.community, f"{place}.community"))
-    for name, value, known in (("auth", snmp.auth, _AUTH), ("priv", snmp.priv, _PRIV)):
-        if value not in known:
-            raise ConfigError(f"{place}.{name}: '{value}' is unknown; known: {', '.join(known)}")
-    if not snmp.auth_key:
-        raise ConfigError(f"{place}.auth_key is missing; give 'env:NAME' or 'file:/path'")
-    auth_key = read_secret(snmp.auth_key, f"{place}.auth_key")
-    priv_key = read_secret(snmp.priv_key, f"{place}.priv_key") if snmp.priv_key else ""
-    if min(len(key) for key in (auth_key, priv_key or auth_key)) < 8:
-        raise ConfigError(f"{place}: SNMPv3 passphrases have at least 8 characters")
-    return Login("", snmp.user, snmp.auth, auth_key, snmp.priv, priv_key)
 
 
 class Engines:
@@ -98,7 +58,7 @@ class Engines:
         self._engines: dict[Login, Any] = {}
 
     def of(self, login: Login) -> Any:
-        """The engine of a login; needs a running event loop."""
+        """The engine of a login."""
         if login not in self._engines:
             self._engines[login] = hlapi.SnmpEngine()
         return self._engines[login]
@@ -116,6 +76,7 @@ class SnmpPeer:
     Attributes:
         secure: true if its requests are authenticated and encrypted.
         requests: how many were sent.
+        most: objects the device is known to manage in one request.
     """
 
     def __init__(
@@ -124,12 +85,13 @@ class SnmpPeer:
         self.address = f"{host}:{port}"
         self.secure = login.secure
         self.requests = 0
+        self.most = 100
         self._host, self._port, self._timeout_real_s = host, port, timeout_real_s
-        self._login, self._engines = login, engines
-        self._auth = _auth_data(login)
-        self._target: Any = None
+        self._login = login
+        self._engine = engines.of(login)  # at start: making one takes longer than a poll may
+        self._context = login.context.encode()
+        self._target = ""
         self._alive = False
-        self._objects: dict[str, Any] = {}
 
     async def get(self, oids: Sequence[str]) -> dict[str, int | str]:
         """Values of objects in one request; those the device lacks are not there.
@@ -142,9 +104,9 @@ class SnmpPeer:
         """
         if not oids:
             return {}
-        status, index, binds = await self._read(hlapi.get_cmd, *map(self._object, oids))
+        status, index, binds = await self._read(cmdgen.GetCommandGenerator(), oids)
         if status == _TOO_BIG and len(oids) > 1:
-            half = len(oids) // 2
+            half = self.most = len(oids) // 2
             return await self.get(oids[:half]) | await self.get(oids[half:])
         if status:
             if not 1 <= index <= len(oids):
@@ -158,17 +120,16 @@ class SnmpPeer:
     async def column(self, oid: str, most: int) -> dict[str, int | str]:
         """Rows of a table's column, at most ``most``: what stands behind the OID -> value."""
         rows: dict[str, int | str] = {}
-        last = oid
-        while len(rows) < most:
-            status, _, binds = await self._read(hlapi.bulk_cmd, 0, 24, self._object(last))
-            inside = [(str(o), v) for o, v in binds if str(o).startswith(f"{oid}.")]
-            inside = [(o, v) for o, v in inside if not isinstance(v, rfc1905.EndOfMibView)]
-            if status or not inside or inside[-1][0] == last:
-                break
-            rows |= {o[len(oid) + 1 :]: _plain(v) for o, v in inside}
-            last = inside[-1][0]
-            if len(inside) < len(binds):
-                break
+        last, ended = oid, False
+        while not ended and len(rows) < most:
+            status, _, binds = await self._read(cmdgen.BulkCommandGenerator(), [last], 0, _ROWS)
+            told = [(str(name), value) for name, value in binds if not _is_absent(value)]
+            fresh = {
+                name[len(oid) + 1 :]: _plain(v) for name, v in told if name.startswith(f"{oid}.")
+            }
+            ended = bool(status) or len(fresh) < len(binds) or fresh.keys() <= rows.keys()
+            rows |= fresh
+            last = told[-1][0] if told else oid
         return dict(list(rows.items())[:most])
 
     async def set(self, oid: str, value: int) -> None:
@@ -178,38 +139,35 @@ class SnmpPeer:
             Refused: the device says no; an error status of 0 with an exception value counts so.
             Unreachable: no answer (the write may have happened), or the login is refused.
         """
-        bind = hlapi.ObjectType(hlapi.ObjectIdentity(oid), rfc1902.Integer32(value))
-        status, _, binds = await self._ask(hlapi.set_cmd, bind)
+        pair = (rfc1902.ObjectName(oid), rfc1902.Integer32(value))
+        status, _, binds = await self._ask(cmdgen.SetCommandGenerator(), [pair])
         if status:
             raise Refused(f"{self.address}: {status.prettyPrint()}")
         if len(binds) != 1 or str(binds[0][0]) != oid or _is_absent(binds[0][1]):
             raise Refused(f"{self.address}: it has no object {oid} that can be written")
 
-    def _object(self, oid: str) -> Any:
-        """Kept because its making costs more than its sending."""
-        if oid not in self._objects:
-            self._objects[oid] = hlapi.ObjectType(hlapi.ObjectIdentity(oid))
-        return self._objects[oid]
-
-    async def _read(self, command: Ask, *args: Any) -> Answer:
+    async def _read(self, generator: Any, oids: Sequence[str], *options: int) -> Answer:
         """Ask; once more if a device that answered before does not: datagrams do get lost."""
+        pairs = [(rfc1902.ObjectName(oid), _UNSPECIFIED) for oid in oids]
         try:
-            return await self._ask(command, *args)
+            return await self._ask(generator, pairs, *options)
         except Unreachable:
             if not self._alive:
                 raise
             self._alive = False
-        return await self._ask(command, *args)
+        return await self._ask(generator, pairs, *options)
 
-    async def _ask(self, command: Ask, *args: Any) -> Answer:
-        engine = self._engines.of(self._login)
+    async def _ask(self, generator: Any, pairs: Sequence[Any], *options: int) -> Answer:
+        """Send below pysnmp's high-level calls: those look for MIB files, even in the network."""
+        answer: asyncio.Future[tuple[Any, ...]] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(self._timeout_real_s):
                 target = await self._reach()
                 self.requests += 1
-                indication, status, index, binds = await command(
-                    engine, self._auth, target, hlapi.ContextData(), *args, lookupMib=False
+                generator.send_varbinds(
+                    self._engine, target, None, self._context, *options, pairs, _settle, answer
                 )
+                indication, status, index, binds = await answer
         except TimeoutError as error:
             raise self._silence() from error
         except (PySnmpError, OSError) as error:
@@ -219,14 +177,18 @@ class SnmpPeer:
         self._alive = True
         return status, int(index), binds
 
-    async def _reach(self) -> Any:
-        if self._target is None:
-            self._target = await hlapi.UdpTransportTarget.create(
+    async def _reach(self) -> str:
+        if not self._target:
+            target = await hlapi.UdpTransportTarget.create(
                 (self._host, self._port), timeout=self._timeout_real_s, retries=0
             )
+            registry = CommandGeneratorLcdConfigurator()
+            names = registry.configure(self._engine, _auth_data(self._login), target)
+            self._target = names[0]
         return self._target
 
     def _silence(self) -> Unreachable:
+        self._target = ""  # its name may mean another address by now
         hint = "user and its rights" if self._login.user else "community"
         wait = f"no answer within {self._timeout_real_s} s"
         return Unreachable(f"{self.address}: {wait}; check power, network, SNMP version and {hint}")
@@ -234,8 +196,10 @@ class SnmpPeer:
     def _fault(self, indication: Any) -> Unreachable:
         if isinstance(indication, errind.RequestTimedOut):
             return self._silence()
-        why = _LOGIN_FAULTS.get(type(indication), str(indication))
-        return Unreachable(f"{self.address} refuses the SNMP login: {why}")
+        if type(indication) in _LOGIN_FAULTS:
+            why = _LOGIN_FAULTS[type(indication)]
+            return Unreachable(f"{self.address} refuses the SNMP login: {why}")
+        return Unreachable(f"{self.address}: {indication}; check its SNMP settings")
 
 
 def _auth_data(login: Login) -> Any:
@@ -248,6 +212,13 @@ def _auth_data(login: Login) -> Any:
         authProtocol=_AUTH[login.auth],
         **(private if login.priv_key else {}),
     )
+
+
+def _settle(*result: Any) -> None:
+    """Called by pysnmp with engine, handle, indication, status, index, bindings and the future."""
+    answer: asyncio.Future[tuple[Any, ...]] = result[-1]
+    if not answer.done():
+        answer.set_result(result[2:6])
 
 
 def _is_absent(value: Any) -> bool:

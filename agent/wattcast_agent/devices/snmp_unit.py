@@ -64,6 +64,7 @@ class SnmpUnit:
         Raises:
             Refused: no such command or argument, not allowed here, or the device says no.
             Unreachable: no answer; whether it was written is unknown.
+            DataError: it said yes, but the value is not there; it may come or not.
         """
         command, value = named_value(self.device, self.profile, name, argument)
         if not (self._peer.secure or self.device.isolated):
@@ -71,7 +72,10 @@ class SnmpUnit:
                 f"{self.device.id}: writing needs SNMPv3 with auth_key and priv_key, "
                 "or isolated = true in the rack file"
             )
-        await self._identify()
+        try:
+            await self._identify()
+        except (Unreachable, DataError) as error:
+            raise Refused(f"{self.device.id}: nothing was written: {error}") from error
         try:
             await self._peer.set(command.oid, value)
         except Refused as error:
@@ -79,7 +83,7 @@ class SnmpUnit:
         oid = command.read_back or command.oid
         shown = (await self._peer.get([oid])).get(oid)
         if shown != value:
-            raise Refused(f"{self.device.id} took {name} {argument}, but still shows {shown}")
+            raise DataError(f"{self.device.id} took {name} {argument}, but still shows {shown}")
 
     def _forget(self) -> None:
         self._polls = 0
@@ -132,6 +136,6 @@ class SnmpUnit:
         return objects
 
     def _batches(self, oids: Sequence[str]) -> Iterator[Sequence[str]]:
-        most = self._family.transport.max_oids
+        most = min(self._family.transport.max_oids, self._peer.most)
         for start in range(0, len(oids), most):
             yield oids[start : start + most]

@@ -18,15 +18,15 @@ def load_profile(path: Path) -> Profile:
     """
     try:
         profile = replace(strict.read(path, Profile), name=path.stem)
-        if not profile.point and not profile.repeat:
-            raise ConfigError("key 'point' is missing; add it, or a repeat")
     except ConfigError as error:
         text = str(error)
         raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    if not profile.point and not profile.repeat:
+        raise ConfigError(f"{path}: key 'point' is missing; add it, or a repeat")
     return profile
 
 
-def load_profiles(folder: Path = BUILT_IN, protocol: str = "modbus") -> dict[str, Profile]:
+def load_profiles(folder: Path = BUILT_IN, protocol: str = "") -> dict[str, Profile]:
     """Profiles of a folder by name: those of one protocol, or of all if it is empty."""
     found = {path.stem: load_profile(path) for path in sorted(folder.glob("*.toml"))}
     return {name: p for name, p in found.items() if protocol in ("", p.protocol)}

@@ -1,6 +1,7 @@
 """The files an operator would write for the room: site, racks, coordinator."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,30 @@ _STEP_S = 300.0
 _POLL_REAL_S = 1.0
 
 
-def write(
-    folder: Path, room: Json, urls: Mapping[str, str], proxy: str, etcd: str, *, control: bool
-) -> None:
-    """Write site.toml, coordinator.toml and one rack file each into ``folder``.
+@dataclass(frozen=True)
+class Around:
+    """What stands around the room.
 
-    Args:
-        folder: where to.
-        room: the room's self-description.
+    Attributes:
         urls: where the users of a workload reach it.
         proxy: kind of the redirector.
         etcd: endpoint.
+        ports: of gRPC and REST.
         control: False puts every feed into mode observe.
     """
-    _write(folder / "site.toml", site(room, urls, "automatic" if control else "observe"))
-    _write(folder / "coordinator.toml", _coordinator(room, proxy, etcd))
+
+    urls: Mapping[str, str]
+    proxy: str
+    etcd: str
+    ports: tuple[int, int]
+    control: bool = True
+
+
+def write(folder: Path, room: Json, around: Around) -> None:
+    """Write site.toml, coordinator.toml and one rack file each into ``folder``."""
+    mode = "automatic" if around.control else "observe"
+    _write(folder / "site.toml", site(room, around.urls, mode))
+    _write(folder / "coordinator.toml", _coordinator(room, around))
     for rack in room["racks"]:
         _write(folder / f"rack-{rack}.toml", _rack(room, rack))
 
@@ -69,19 +79,20 @@ def _server(server: Json) -> Json:
     }
 
 
-def _coordinator(room: Json, proxy: str, etcd: str) -> Json:
+def _coordinator(room: Json, around: Around) -> Json:
+    grpc_port, rest_port = around.ports
     return {
         "id": "coordinator-1",
         "site": "site.toml",
         "state_dir": "coordinator",
         "listen": {
-            "grpc": f"{_LOOPBACK}:0",
-            "rest": f"{_LOOPBACK}:0",
+            "grpc": f"{_LOOPBACK}:{grpc_port}",
+            "rest": f"{_LOOPBACK}:{rest_port}",
             "cluster": CLUSTER,
             "interface": _LOOPBACK,
         },
-        "etcd": {"endpoints": [etcd]},
-        "redirector": {"kind": proxy, "dir": "proxy"},
+        "etcd": {"endpoints": [around.etcd]},
+        "redirector": {"kind": around.proxy, "dir": "proxy"},
         "clock": room["clock"],
     }
 

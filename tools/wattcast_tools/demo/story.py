@@ -1,8 +1,10 @@
 """The demonstration from start to report: rooms, etcd, coordinator, agents, proxy, clients."""
 
 import asyncio
+import contextlib
 import json
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -44,7 +46,18 @@ class Options:
 
 
 async def tell(options: Options) -> int:
-    """Run the whole demonstration; exit code."""
+    """Run the whole demonstration until it ends, or Ctrl-C or SIGTERM does; exit code."""
+    task = asyncio.ensure_future(_tell(options))
+    # Own handlers: a shell that starts a program in the background leaves Ctrl-C ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 128 + signal.SIGINT
+
+
+async def _tell(options: Options) -> int:
     # A short path: unix sockets of the proxy live in it.
     folder = Path(tempfile.mkdtemp(prefix="wattcast-"))
     screen = Screen()
@@ -53,9 +66,13 @@ async def tell(options: Options) -> int:
             story = _Story(options, folder, processes, screen)
             await story.run()
             if options.keep:
-                await story.stay()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await story.stay()
     except WattcastError:
         screen.say(f"logs: {folder}")
+        raise
+    except asyncio.CancelledError:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -121,7 +138,9 @@ class _Story:
         self._processes.start("proxy", choose.command(kind, proxy))
         urls = {name: f"http://{host}:{port}" for name, (host, port) in listeners.items()}
         etcd = self._etcd.endpoint if self._etcd else ""
-        files.write(self._folder, self._room, urls, kind, etcd, control=self._options.control)
+        # Ports chosen here, not by the coordinator: one that is started again keeps its addresses.
+        site = files.Around(urls, kind, etcd, (_free_port(), _free_port()), self._options.control)
+        files.write(self._folder, self._room, site)
         self._start_wattcast()
         ready = self._folder / "ready.json"
         self._processes.wait_file(ready, _ROOM_REAL_S)

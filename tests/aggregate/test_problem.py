@@ -132,7 +132,7 @@ def test_transfers_are_priced_by_what_hangs_on_the_switch_and_forbidden_where_ba
 def test_real_seconds_become_data_seconds():
     inputs = room.Room(room.site(), speed=30.0).inputs()
     instance = problem(inputs).instance
-    assert instance.setup_s == 8.0 * 30
+    assert instance.setup_s == Decision().setup_real_s * 30
     assert 1024 * 0.5 / instance.wl_bw_mibs[0] == pytest.approx(4 * 30)
 
 

@@ -112,10 +112,6 @@ class MigrationView(Snapshot):
     state: str
     step: str = ""
     why: str = ""
-    requests: int = 0
-    failed_requests: int = 0
-    acknowledged_writes: int = 0
-    lost_writes: int = 0
     duration_s: Number = None
 
 

@@ -157,8 +157,15 @@ class LiveView:
             preferred=_source(readings.get("preferred_source")),
             quality=seen.quality if seen else "missing",
             sources={"A": ats.source_a, "B": ats.source_b},
+            load_w=self._behind_w(name),
             problem=seen.problem if seen else "not read yet",
         )
+
+    def _behind_w(self, ats: str) -> float:
+        """Power of the servers behind a switch; NaN where one was not measured."""
+        behind = [s.id for s in self._parts.site.server if ats in s.cords]
+        signatures = [self._board.signatures.get(name) for name in behind]
+        return sum(s.power_w if s else math.nan for s in signatures)
 
     def _server(self, name: str) -> ServerView:
         s = self._board.signatures[name]
@@ -187,7 +194,7 @@ class LiveView:
             source=str(what["from"]),
             target=str(what["to"]),
             state="running" if intent.state is IntentState.ISSUED else intent.state,
-            step=seen.step if seen else "",
+            step=seen.step if seen and intent.state is IntentState.RUNNING else "",
             why=intent.result,
             duration_s=self._board.durations_real_s.get(intent.id),
         )

@@ -26,6 +26,7 @@ COMMANDS = {
     "agent": Command("wattcast_tools.agent_cmd", "agent", "run a rack agent"),
     "coordinator": Command("wattcast_tools.coordinator_cmd", "coordinator", "run a coordinator"),
     "train": Command("wattcast_tools.train_cmd", "train", "train the forecast model"),
+    "backtest": Command("wattcast_tools.backtest_cmd", "train", "judge forecasts on a recording"),
     "plan": Command("wattcast_tools.plan_cmd", "coordinator", "solve a planning problem"),
     "bench": Command("wattcast_tools.bench_cmd", "tools", "measure, over many seeds"),
     "tech": Command("wattcast_tools.tech_cmd", "agent", "read devices as a technician"),

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,6 +30,7 @@ COMMANDS = {
     "backtest": Command("wattcast_tools.backtest_cmd", "train", "judge forecasts on a recording"),
     "plan": Command("wattcast_tools.plan_cmd", "coordinator", "solve a planning problem"),
     "bench": Command("wattcast_tools.bench_cmd", "tools", "measure, over many seeds"),
+    "topology": Command("wattcast_tools.topology_cmd", "tools", "look at a site's power graph"),
     "tech": Command("wattcast_tools.tech_cmd", "agent", "read devices as a technician"),
     "config": Command("wattcast_tools.config_cmd", "", "check configuration files"),
 }
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

@@ -41,7 +41,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line of progress."""
-        self._console.print(text)
+        self._console.print(text, soft_wrap=True, markup=False)
 
     def say_table(self, table: Table) -> None:
         """A table, below everything else."""

@@ -1,0 +1,37 @@
+import json
+from dataclasses import asdict
+
+import pytest
+
+from wattcast_tools import main
+from wattcast_tools.demo import toml_text
+from wattcast_tools.room.scenario import build
+from wattcast_tools.room.traces import load_platforms
+from wattcast_tools.story_loop import site_of
+from wattcast_tools.topology_cmd import nameplate
+
+
+@pytest.fixture(scope="module")
+def site():
+    return site_of(build(1, load_platforms()).layout)
+
+
+def test_nameplates_add_up_to_the_feeds_in_every_case(site):
+    total_w = sum(s.full_w for s in site.server)
+    feeds = {f.id for f in site.feed}
+    for lost in ("", *feeds):
+        found = [e for e in nameplate(site) if e["contingency"] == lost and e["node"] in feeds]
+        assert sum(e["load_w"] for e in found) == pytest.approx(total_w, abs=1)
+
+
+def test_the_command_prints_one_json_document(site, tmp_path, capsys):
+    (tmp_path / "site.toml").write_text(toml_text.dumps(asdict(site)))
+    assert main.main(["topology", "show", str(tmp_path / "site.toml"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == nameplate(site)
+
+
+def test_the_table_names_every_node(site, tmp_path, capsys):
+    (tmp_path / "site.toml").write_text(toml_text.dumps(asdict(site)))
+    assert main.main(["topology", "show", str(tmp_path / "site.toml")]) == 0
+    out = capsys.readouterr().out
+    assert all(n.id in out for n in (*site.feed, *site.pdu, *site.ats))

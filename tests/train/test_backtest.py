@@ -168,6 +168,9 @@ def test_bad_panels_are_refused_with_the_remedy(tmp_path):
         backtest_panel.read(write(tmp_path / "b", watts(), topology=fewer), T)
     with pytest.raises(ConfigError, match="no recorded step"):
         backtest_panel.read(write(tmp_path / "c", watts()), START)
+    (tmp_path / "c" / "servers.parquet").write_bytes(b"PAR1 cut off")
+    with pytest.raises(DataError, match="not a parquet file"):
+        backtest_panel.read(tmp_path / "c", T)
 
 
 def test_an_output_folder_that_is_missing_is_named(tmp_path, capsys):

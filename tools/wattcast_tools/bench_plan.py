@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--feeds", type=int, default=8, help="three or more; default 8")
     parser.add_argument("--displaced", type=int, default=60, help="workloads put astray (60)")
     parser.add_argument("--tight", type=float, default=0.01, help="spare share of limits (0.01)")
-    parser.add_argument("--deadline-s", type=float, default=2.0, help="of each search (2)")
+    parser.add_argument("--deadline-ms", type=float, default=1000.0, help="of each search (1000)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -54,7 +54,7 @@ def _one(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     begin = time.process_time()
     solution = solve(
         instance,
-        deadline=lambda: time.process_time() - begin > args.deadline_s,
+        deadline=lambda: 1000 * (time.process_time() - begin) > args.deadline_ms,
         rng=np.random.default_rng(seed),
     )
     return {

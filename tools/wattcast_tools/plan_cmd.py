@@ -5,7 +5,7 @@ JSON: {"moves": [{"workload", "to", "start_s"}], "ats": [{"node", "source", "sta
 If no plan brings every node within its limits in time, nothing is written and the reason is
 told (exit 3).
 
-example: wattcast plan room.npz --out plan.json --deadline-s 2
+example: wattcast plan room.npz --out plan.json --deadline-ms 1000
 """
 
 import argparse
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("instance", type=Path, metavar="INSTANCE.npz")
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="write the plan here")
     parser.add_argument(
-        "--deadline-s", type=float, default=2.0, help="search at most this long (default 2)"
+        "--deadline-ms", type=float, default=1000.0, help="search at most this long (1000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the search (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     begin = time.perf_counter()
     solution = solve(
         instance,
-        deadline=lambda: time.perf_counter() - begin > args.deadline_s,
+        deadline=lambda: 1000 * (time.perf_counter() - begin) > args.deadline_ms,
         rng=np.random.default_rng(args.seed),
     )
     took_s = time.perf_counter() - begin

@@ -74,7 +74,7 @@ def read(folder: Path, fit_until: datetime) -> Panel:
 
     Raises:
         ConfigError: a file, column or server is missing, or ``fit_until`` lies outside.
-        DataError: the topology cannot be understood.
+        DataError: a file cannot be understood.
         MissingExtraError: pyarrow is absent.
     """
     topology = _topology(folder / "topology.json")
@@ -118,7 +118,10 @@ def _topology(path: Path) -> dict[str, Any]:
 def _servers(path: Path, ids: tuple[str, ...]) -> tuple[FloatArray, float]:
     if not path.is_file():
         raise ConfigError(f"{path}: missing; {_LAYOUT}")
-    table = parquet().read_table(path)
+    try:
+        table = parquet().read_table(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a parquet file ({error}); {_LAYOUT}") from error
     missing = [name for name in ("t", "server", *COLUMNS) if name not in table.column_names]
     if missing:
         raise ConfigError(f"{path}: no column {', '.join(missing)}; remedy: see wattcast backtest")
@@ -164,16 +167,13 @@ def _filled(servers: FloatArray, split: int) -> FloatArray:
     steps = np.arange(power.shape[1])
     last = np.maximum.accumulate(np.where(known, steps, -1), axis=1)
     held = np.take_along_axis(power, np.maximum(last, 0), axis=1)
-    usual = [np.median(row[ok]) if ok.any() else 0.0 for row, ok in _before(power, known, split)]
+    before = zip(power[:, :split], known[:, :split], strict=True)
+    usual = [np.median(row[ok]) if ok.any() else 0.0 for row, ok in before]
     near = (last >= 0) & (steps - last <= _HOLD_STEPS)
     out = servers.copy()
     out[:, :, 0] = np.where(near, held, np.array(usual)[:, None])
     out[:, (~known).mean(axis=0) > _GAP_SHARE, 0] = np.nan
     return out
-
-
-def _before(power: FloatArray, known: Any, split: int) -> Any:
-    return zip(power[:, :split], known[:, :split], strict=True)
 
 
 def _summed(filled: FloatArray, weights: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
 from wattcast_core.messages import Batch
 from wattcast_core.signature import Signature
+from wattcast_core.units import EPOCH
 
 _REACTIONS_KEPT = 10_000
 _EVENTS_KEPT = 500
@@ -47,14 +48,14 @@ class Board:
         _newest(self.forecasts, {f.server: f for f in batch.forecasts}, "issued_at")
         if batch.live:
             self.agents[agent] = now
-        if batch.forecasts:
-            self._issued[agent] = max(f.issued_at for f in batch.forecasts)
+        for forecast in batch.forecasts:
+            self._issued[agent] = max(forecast.issued_at, self._issued.get(agent, EPOCH))
         self._changed.set()
 
     def complete(self, at: datetime, since: datetime) -> bool:
         """Whether every agent heard since ``since`` has sent its forecasts of step ``at``."""
         alive = [agent for agent, heard in self.agents.items() if heard >= since]
-        return bool(alive) and all(self._issued.get(a, since) >= at for a in alive)
+        return bool(alive) and all(self._issued.get(a, EPOCH) >= at for a in alive)
 
     async def wait_complete(self, at: datetime, since: datetime, patience_real_s: float) -> None:
         """Return when ``complete`` or when patience ends."""
@@ -73,7 +74,10 @@ class Board:
         self.events.appendleft(event)
 
     def answer(self, command: str) -> asyncio.Future[CommandResult]:
-        """The result of a command, as soon as its agent has sent it."""
+        """The result of a command, as soon as its agent has sent it.
+
+        Wait for it with ``asyncio.wait``: cancelling it would bar whoever waits in the next term.
+        """
         loop = asyncio.get_running_loop()
         return self._answers.setdefault(command, loop.create_future())
 
@@ -83,17 +87,24 @@ class Board:
         if not future.done():
             future.set_result(result)
 
-    def take_news(self) -> tuple[tuple[MoveStatus, ...], tuple[CommandResult, ...]]:
-        """Moves and results for one cycle; what has ended is handed out once."""
-        moves, results = tuple(self.moves.values()), tuple(self.results)
-        self.moves = {k: m for k, m in self.moves.items() if m.state is MoveState.RUNNING}
-        self.results = []
-        return moves, results
+    def forget(
+        self, moves: Iterable[MoveStatus] = (), results: Iterable[CommandResult] = ()
+    ) -> None:
+        """Drop ended moves and results that a cycle has booked; what changed meanwhile stays."""
+        for move in moves:
+            if move.state is not MoveState.RUNNING and self.moves.get(move.intent) is move:
+                del self.moves[move.intent]
+        booked = {id(result) for result in results}
+        self.results = [result for result in self.results if id(result) not in booked]
+
+    def forget_running(self) -> None:
+        """A new term takes up from etcd what is under way."""
+        self.moves = {k: m for k, m in self.moves.items() if m.state is not MoveState.RUNNING}
 
     def note_reaction(self, decided_real_s: float, at: datetime) -> None:
         """Note how long the oldest reading behind this step's forecasts waited for the decision."""
-        sampled = [f.sampled_real_s for f in self.forecasts.values() if f.issued_at == at]
-        if sampled:
+        step = [f.sampled_real_s for f in self.forecasts.values() if f.issued_at == at]
+        if sampled := [real_s for real_s in step if real_s > 0]:  # 0 or NaN: not told
             self.reactions_real_s.append(decided_real_s - min(sampled))
 
 

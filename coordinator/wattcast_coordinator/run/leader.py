@@ -1,12 +1,13 @@
 """One term of leadership: resume what was open, then a decision cycle at every step."""
 
 import asyncio
+import logging
 import time
 from datetime import datetime, timedelta
 
 from wattcast_coordinator.api.view import LeaderView
-from wattcast_coordinator.coord.election import Leadership
-from wattcast_coordinator.coord.intents import Intents
+from wattcast_coordinator.coord.election import Deposed, Leadership
+from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
 from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
@@ -16,7 +17,7 @@ from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
-from wattcast_core.errors import DataError
+from wattcast_core.errors import DataError, Unreachable
 from wattcast_core.messages import Hello
 from wattcast_core.units import step_floor
 
@@ -24,6 +25,7 @@ _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
 _PRUNE_CYCLES = 288
 _SHOW_REAL_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 class Leader:
@@ -35,13 +37,20 @@ class Leader:
         self._registry: Registry | None = None
 
     async def lead(self, leadership: Leadership) -> None:
-        """Lead until cancelled or deposed."""
+        """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
+        try:
+            await self._lead(leadership)
+        except ExceptionGroup as group:
+            raise _cause(group) from group
+        finally:
+            self._view.leader = LeaderView()
+
+    async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
-        keeper = StateKeeper(leadership, self._parts.site.name)
+        keeper, intents = StateKeeper(leadership, self._parts.site.name), Intents(leadership)
         state = await self._load(keeper)
-        await self._observe_placement()
+        await self._observe_placement(intents)
         async with asyncio.TaskGroup() as tasks:
-            intents = Intents(leadership)
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
             text = f"{self._parts.control.id} leads with token {leadership.token}"
@@ -65,36 +74,48 @@ class Leader:
             state = await self._cycle(at, state, keeper, actions)
             count += 1
             if count % _PRUNE_CYCLES == 0:
-                await self._parts.store.prune(at)
+                async with self._parts.guard("pruning the database"):
+                    await self._parts.store.prune(at)
 
     async def _cycle(
         self, at: datetime, state: State, keeper: StateKeeper, actions: Actions
     ) -> State:
-        inputs = await self._inputs(at)
-        state, effects = step(state, inputs, self._graph, self._decision)
-        self._parts.board.note_reaction(time.time(), at)
-        # Saved first: an action that a crash kept from being issued is seen to be missing later,
-        # while one issued from a state that was lost would be planned a second time.
-        await keeper.save(state.to_dict())
-        for effect in effects:
-            await actions.do(effect)
-        self._view.note_loads(at)
-        self._view.note_risks(state.episodes)
-        self._view.fans = fans(state, inputs, self._graph, self._decision)
-        self._view.plan = state.plan.why if state.plan else ()
+        async with self._parts.guard(f"decision cycle of {at:%H:%M}"):
+            inputs = await self._inputs(at)
+            # In a thread: while a plan is sought, leases and streams must go on.
+            after, effects = await asyncio.to_thread(
+                step, state, inputs, self._graph, self._decision
+            )
+            self._parts.board.note_reaction(time.time(), at)
+            # Saved first: an action that a crash kept from being issued is seen to be missing
+            # later, while one issued from a state that was lost would be planned a second time.
+            await keeper.save(after.to_dict())
+            state = after
+            self._parts.board.forget(inputs.moves, inputs.results)
+            for effect in effects:
+                async with self._parts.guard(type(effect).__name__):
+                    await actions.do(effect)
+            self._view.note_loads(at)
+            self._view.note_risks(state.episodes)
+            self._view.plan = state.plan.why if state.plan else ()
+            self._view.fans = await asyncio.to_thread(
+                fans, state, inputs, self._graph, self._decision
+            )
         return state
 
     async def _show(self, intents: Intents) -> None:
         """Keep what people see of etcd and the store up to date."""
         while True:
-            self._view.intents = {i.id: i for i in await intents.list()}
-            self._view.counts = await self._parts.store.counts()
+            try:
+                self._view.intents = {i.id: i for i in await intents.list()}
+                self._view.counts = await self._parts.store.counts()
+            except Exception as error:  # noqa: BLE001 - people see what was known last
+                _log.warning("the page is out of date: %s", error)
             await asyncio.sleep(_SHOW_REAL_S)
 
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board
         recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
-        moves, results = board.take_news()
         return Inputs(
             now=at,
             speed=self._parts.clock.speed(time.time()),
@@ -103,8 +124,8 @@ class Leader:
             recent_w=recent_w,
             devices=dict(board.devices),
             placement=dict(board.placement),
-            moves=moves,
-            results=results,
+            moves=tuple(board.moves.values()),
+            results=tuple(board.results),
             agents=dict(board.agents),
         )
 
@@ -119,12 +140,22 @@ class Leader:
     def _floor_now(self) -> datetime:
         return step_floor(self._parts.now(), self._decision.step_s)
 
-    async def _observe_placement(self) -> None:
-        """Where workloads are: as commissioned, corrected by what is seen running."""
+    async def _observe_placement(self, intents: Intents) -> None:
+        """Where workloads are: as commissioned, then as moved, corrected by what is seen running.
+
+        Moves count because the engine of a server may be silent just now.
+        """
         placement = {w.id: w.server for w in self._parts.site.workload}
-        for workload, servers in (await self._parts.executor.placement()).items():
-            if workload in placement and placement[workload] not in servers and servers:
-                placement[workload] = servers[0]
+        for intent in sorted(await intents.list(), key=lambda i: i.at):
+            moved = str(intent.what.get("workload"))
+            target = str(intent.what.get("to"))
+            known = moved in placement and target in self._graph.server
+            if intent.kind is IntentKind.MOVE and intent.state is IntentState.DONE and known:
+                placement[moved] = target
+        async with self._parts.guard("asking the engines what runs"):
+            for workload, servers in (await self._parts.executor.placement()).items():
+                if workload in placement and placement[workload] not in servers and servers:
+                    placement[workload] = servers[0]
         self._parts.board.placement = placement
 
     async def _load(self, keeper: StateKeeper) -> State:
@@ -136,3 +167,9 @@ class Leader:
             event = RaiseEvent(Severity.WARNING, "state_lost", text, self._parts.now())
             await self._parts.tell(event)
             return State()
+
+
+def _cause(group: ExceptionGroup[Exception]) -> Exception:
+    """The error that speaks for a group: one that ends the term, else the first."""
+    leaves = [_cause(e) if isinstance(e, ExceptionGroup) else e for e in group.exceptions]
+    return next((e for e in leaves if isinstance(e, Deposed | Unreachable)), leaves[0])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -31,7 +32,9 @@ from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.duck import DuckStore
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_coordinator.topology import graph
-from wattcast_core.errors import ConfigError
+from wattcast_core.errors import ConfigError, Unreachable
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ async def serve(control: Control, folder: Path, ready: Path | None = None) -> No
     Raises:
         ConfigError: wrong site, port taken, etcd missing; the text names the remedy.
     """
+    if ready is not None:
+        ready.unlink(missing_ok=True)  # noqa: ASYNC240 - of an earlier run: it names dead ports
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -86,11 +91,15 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
             endpoints = [etcd_server.endpoint]
         etcd = Etcd(endpoints)
         stack.push_async_callback(etcd.close)
+        try:
+            await etcd.get("/wattcast/ready")
+        except Unreachable as error:
+            _log.warning("%s; waiting for it", error)
         elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
         parts = await _parts(control, site, state_dir, folder, elector, stack)
         view = LiveView(parts)
         leader = Leader(parts, graph.build(site), view)
-        parts.handler.joined = leader.joined
+        parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
         bound = await _listen(parts, view, stop, stack)
         yield _Running(elector, leader, {**bound, "etcd": ",".join(endpoints)})
 
@@ -106,7 +115,8 @@ async def _parts(
     clock, board = control.clock.clock(), Board()
     store = AsyncStore(DuckStore(state_dir / "signatures.duckdb"))
     stack.push_async_callback(store.close)
-    handler = Handler(store, board, clock, lambda: elector.token)
+    ahead_s = control.decision.step_s
+    handler = Handler(store, board, clock, site, lambda: elector.token, ahead_s)
     executor = EngineExecutor.of_site(site)
     stack.push_async_callback(executor.aclose)
     proxy = redirector(control.redirector.kind, folder / control.redirector.dir)

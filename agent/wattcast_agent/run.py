@@ -67,6 +67,7 @@ class Agent:
         self._commands: list[AtsCommand] = []
         self._wrote: list[Wrote] = []
         self._token = 0
+        self._unkept: Kept | None = None
         self._due_real_s = 0.0
         self._durations = deque([0.05], maxlen=10)
         self._nudge = asyncio.Event()
@@ -116,6 +117,10 @@ class Agent:
             self._durations.append(time.time() - began)
         real_s = time.time()
         moment = self._moment(real_s)
+        if self._unkept is not None:
+            self._keep(self._unkept)
+        holds, released = self._spool.under(_HOLD), self._released()
+        # Emptied last: what raises above must not lose them.
         commands, self._commands = tuple(self._commands), []
         wrote, self._wrote = tuple(self._wrote), []
         inputs = Inputs(
@@ -127,8 +132,8 @@ class Agent:
             commands=commands,
             wrote=wrote,
             token=self._token,
-            holds=self._spool.under(_HOLD),
-            released=self._released(),
+            holds=holds,
+            released=released,
         )
         self._state, effects = step(self._state, inputs, moment.now)
         if polled:
@@ -202,11 +207,14 @@ class Agent:
                     assert_never(effect)
 
     def _keep(self, kept: Kept) -> bool:
+        """Write to disk; what fails is tried again at the next beat."""
+        self._unkept = kept
         try:
             self._spool.put(_SAFETY, persist.dump(kept))
         except DataError as error:
             _log.error("%s", error)
             return False
+        self._unkept = None
         return True
 
     async def _write(self, command: AtsCommand, *, kept: bool) -> Wrote:

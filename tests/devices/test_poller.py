@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -209,6 +210,30 @@ async def test_registers_that_stand_still_under_load_turn_stale_while_siblings_m
     assert state(poll, "m4").quality is Quality.GOOD  # switched off, not stuck
     await box.put(2, 0x34, bench.f32(281))
     assert state(await poller.poll(NOW), "m2").quality is Quality.GOOD
+
+
+async def test_a_frozen_meter_of_an_idle_input_is_stale_although_it_carries_nothing(
+    start, bench, poller_of
+):
+    box = await start(bench.Box({2: bench.sdm630(280), 3: bench.sdm630(0)}))
+    input_b = replace(meter(bench, box, "in-b", 3), server="", ats="ats", role="source_b")
+    poller = poller_of(meter(bench, box, "m2", 2), input_b)
+    for i in range(32):
+        await box.put(2, 0x34, bench.f32(280 + i))
+        poll = await poller.poll(NOW)
+    assert state(poll, "in-b").quality is Quality.STALE
+
+
+@pytest.mark.parametrize("code", [4, 5], ids=["device failure", "acknowledge"])
+async def test_a_write_that_may_still_happen_is_not_called_refused(start, bench, poller_of, code):
+    box = await start(bench.Box({1: bench.XERUS_TS}))
+    poller = poller_of(
+        bench.Device("ats", "raritan_xerus_ts", "127.0.0.1", box.port, lab=True),
+    )
+    await poller.poll(NOW)
+    box.faults[1] = code
+    with pytest.raises(Unreachable, match="may still happen"):
+        await poller.prefer("ats", "B")
 
 
 async def test_prefer_writes_the_register_of_a_lab_device(start, bench, poller_of):

@@ -9,20 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.ports import (
     AdoptPlan,
     CommandAts,
+    Move,
     MoveState,
     OfferShedList,
+    Plan,
     RaiseEvent,
     StartMove,
+    Transfer,
 )
 from wattcast_coordinator.risk.violations import violations
 from wattcast_coordinator.step import State, clear_lockout, step
 from wattcast_coordinator.step.cycle import standing
-from wattcast_core.commands import Outcome
+from wattcast_coordinator.step.progress import intent
+from wattcast_coordinator.step.state import Action
+from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.errors import DataError
 from wattcast_core.samples import Quality
 
@@ -301,7 +307,81 @@ def test_a_transfer_counts_only_when_read_back():
     assert "plan_done" in kinds(effects)
 
 
-@pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.TRANSFERRED])
+def planned_transfer(*moves):
+    """A room in which a plan, made earlier, is about to transfer ats0 to B."""
+    simulated = room.Room(room.site(limit_w=1200.0, limit_n1_w=1e4))
+    simulated.sources = {"ats0": 1, "ats1": 1, "ats2": 1}
+    state, _ = simulated.run(3)
+    transfer = Transfer("ats0", "A", "B", 300.0 if moves else 0.0, "why")
+    plan = Plan("P", simulated.now, moves, (transfer,), 600.0, 600.0, (), ())
+    names = [("move", m.workload) for m in moves] + [("ats", "ats0")]
+    actions = tuple(Action(intent("P", kind, name), name, simulated.now) for kind, name in names)
+    return simulated, replace(state, plan=plan, actions=actions)
+
+
+def test_a_planned_transfer_is_carried_out_in_a_room_that_allows_it():
+    simulated, state = planned_transfer()
+    _, effects = simulated.run(3, state)
+    assert [c.transfer.ats for c in acts(effects)] == ["ats0"]
+
+
+def overloaded(simulated):
+    simulated.watts = lambda w, _: 300.0 if w[1] == "1" else 60.0
+
+
+def observed(simulated):
+    feeds = tuple(replace(f, mode="observe") for f in simulated.site.feed)
+    simulated.site = replace(simulated.site, feed=feeds)
+
+
+def unmeasured(simulated):
+    simulated.silent = {s.id for s in simulated.site.server if s.rack == "r1"}
+    simulated.now_step += 14
+
+
+@pytest.mark.parametrize("change", [overloaded, observed, unmeasured], ids=lambda c: c.__name__)
+def test_a_planned_transfer_is_dropped_when_the_room_has_changed(change):
+    simulated, state = planned_transfer()
+    change(simulated)
+    _, effects = simulated.run(3, state)
+    assert not [e for e in effects if isinstance(e, CommandAts)]
+    assert {"dropped", "plan_cut_short"} & set(kinds(effects))
+
+
+def test_a_transfer_whose_move_was_dropped_is_not_made():
+    simulated, state = planned_transfer(Move("w100", "r1s0", "r2s0", 0.0, "why"))
+    simulated.placement["w100"] = "r1s1"
+    _, effects = simulated.run(3, state)
+    assert not [e for e in effects if isinstance(e, CommandAts)]
+
+
+UNCLEAR = [o for o in Outcome if o not in {Outcome.TRANSFERRED, Outcome.REFUSED}]
+
+
+def test_a_refused_switch_rests_for_its_dwell_and_is_not_locked():
+    simulated = ats_room(Outcome.REFUSED)
+    state, effects = simulated.run(4)
+    (first,) = acts(effects)
+    assert not state.locked
+    assert "ats_refused" in kinds(effects)
+    assert first.transfer.ats in state.resting(simulated.now)
+
+
+def test_a_late_answer_that_verifies_the_transfer_frees_a_silent_switch():
+    simulated = ats_room(Outcome.TRANSFERRED)
+    state, _ = simulated.run(2)
+    silent = replace(state, locked={"ats0": "no answer", "ats1": "unknown: relay stuck"})
+    late = [
+        CommandResult(f"old/ats/{a}", a, 1, Outcome.TRANSFERRED, "", simulated.now)
+        for a in ("ats0", "ats1")
+    ]
+    inputs = replace(simulated.inputs(), results=tuple(late))
+    state, effects = step(silent, inputs, simulated.graph, Decision())
+    assert dict(state.locked) == {"ats1": "unknown: relay stuck"}
+    assert "ats_free" in kinds(effects)
+
+
+@pytest.mark.parametrize("outcome", UNCLEAR)
 def test_any_other_outcome_locks_the_switch_until_an_operator_clears_it(outcome):
     simulated = ats_room(outcome)
     state, effects = simulated.run(20)

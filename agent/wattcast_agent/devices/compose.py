@@ -34,13 +34,16 @@ class Answer:
     garbled: bool = False
 
 
-def device(name: str, profile: Profile, answer: Answer, at: datetime, *, stuck: bool) -> Parts:
+def device(
+    name: str, profile: Profile, answer: Answer, at: datetime, *, stuck: bool, idle: bool = True
+) -> Parts:
     """Samples and state of a device.
 
-    Good readings of a stuck device under load are stale; without load it may well stand still.
+    Good readings of a stuck device are stale. One without load may well stand still and stays
+    good, unless ``idle`` is False: a transfer rests on the voltage of an input without load.
     """
     readings = decode(profile, answer.words)
-    stuck = stuck and _is_loaded(readings)
+    stuck = stuck and (not idle or _is_loaded(readings))
     if stuck:
         readings = {q: _stale(r) for q, r in readings.items()}
     quality = worst(readings[q].quality for q in profile.acts_on or readings)

@@ -129,7 +129,8 @@ class Poller:
         stuck = self._stuck(answers)
         for name, unit in self._units.items():
             answer = answers.get(name, late)
-            parts = compose.device(name, unit.profile, answer, now, stuck=name in stuck)
+            idle = not unit.device.role
+            parts = compose.device(name, unit.profile, answer, now, stuck=name in stuck, idle=idle)
             samples += parts[0]
             devices.append(parts[1])
         servers = [exporter.server for exporter in self._exporters]

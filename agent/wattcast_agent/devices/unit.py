@@ -14,6 +14,9 @@ from wattcast_core.modbus import blocks
 from wattcast_core.modbus.pdu import ILLEGAL_ADDRESS
 from wattcast_core.modbus.registers import width
 
+# Exceptions after which a write may yet be carried out: device failure, acknowledge (still busy).
+_MAY_STILL_HAPPEN = frozenset({4, 5})
+
 Block = tuple[int, int, int]  # function, address, registers
 
 
@@ -74,6 +77,10 @@ class ModbusUnit:
         try:
             await self._gateway.write(self.device.unit, command.function, command.address, value)
         except Rejected as error:
+            if error.code in _MAY_STILL_HAPPEN:
+                raise Unreachable(
+                    f"{self.device.id}: {name} {argument} may still happen: {error}"
+                ) from error
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
 
     async def _read_block(self, block: Block, words: dict[tuple[int, int], int]) -> None:

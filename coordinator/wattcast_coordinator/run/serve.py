@@ -1,17 +1,17 @@
 """Builds the coordinator and runs it until SIGTERM."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from wattcast_configs.control import Control
+from wattcast_configs.control import Control, Listen
 from wattcast_configs.files import load_site
 from wattcast_configs.site import Site
 from wattcast_coordinator.act.choose import redirector
@@ -41,6 +41,7 @@ _log = logging.getLogger(__name__)
 class _Running:
     elector: Elector
     leader: Leader
+    announce: Callable[[], Coroutine[None, None, bool]]
     endpoints: dict[str, str]
 
 
@@ -67,16 +68,15 @@ async def serve(control: Control, folder: Path, ready: Path | None = None) -> No
 
 
 async def _until(stop: asyncio.Event, running: _Running) -> None:
-    """Campaign and lead until ``stop``; an error of the leader ends the coordinator."""
-    campaign = asyncio.create_task(running.elector.run(running.leader.lead))
-    stopping = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait((campaign, stopping), return_when=asyncio.FIRST_COMPLETED)
-    for task in (campaign, stopping):
+    """Campaign, lead and be found until ``stop``; an error of any ends the coordinator."""
+    campaign = running.elector.run(running.leader.lead)
+    tasks = [asyncio.create_task(work) for work in (campaign, running.announce(), stop.wait())]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
         task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await campaign
-    if campaign in done:
-        campaign.result()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 @asynccontextmanager
@@ -101,7 +101,10 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         leader = Leader(parts, graph.build(site), view)
         parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
         bound = await _listen(parts, view, stop, stack)
-        yield _Running(elector, leader, {**bound, "etcd": ",".join(endpoints)})
+        announcer = Announcer()
+        stack.push_async_callback(announcer.stop)
+        announce = partial(_announce, announcer, control.listen, bound["grpc"])
+        yield _Running(elector, leader, announce, {**bound, "etcd": ",".join(endpoints)})
 
 
 async def _parts(
@@ -130,7 +133,7 @@ async def _parts(
 async def _listen(
     parts: Parts, view: LiveView, stop: asyncio.Event, stack: AsyncExitStack
 ) -> dict[str, str]:
-    """Open the ports and announce the coordinator; returns what was bound."""
+    """Open the ports; returns what was bound."""
     listen = parts.control.listen
     grpc_host, _ = _split(listen.grpc, "listen.grpc")
     rest_host, rest_port = _split(listen.rest, "listen.rest")
@@ -140,11 +143,15 @@ async def _listen(
     bound_rest = await web.start(rest_host, rest_port)
     stack.push_async_callback(web.stop)
     stack.callback(stop.set)
-    announcer = Announcer()
-    await announcer.start(grpc_host, grpc_port, listen.cluster, listen.interface)
-    stack.push_async_callback(announcer.stop)
     rest = f"http://{rest_host}:{bound_rest}"
     return {"grpc": f"{grpc_host}:{grpc_port}", "rest": f"{rest}/api/v1", "dashboard": f"{rest}/"}
+
+
+async def _announce(announcer: Announcer, listen: Listen, grpc: str) -> bool:
+    """Be found until cancelled; beside leading, since zeroconf takes seconds to claim a name."""
+    host, port = _split(grpc, "listen.grpc")
+    await announcer.start(host, port, listen.cluster, listen.interface)
+    return await asyncio.Event().wait()
 
 
 def _split(address: str, key: str) -> tuple[str, int]:

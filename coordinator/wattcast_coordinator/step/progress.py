@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.standing import Shift
@@ -26,12 +28,13 @@ from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import Action, Phase, State
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import IntArray
-from wattcast_core.commands import CommandResult
+from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.units import epoch_s
 
 ANSWER_STEPS = 2.0  # an action that nobody reports on for so long counts as failed
 SHIFT_STEPS = 3.0  # readings show a finished move by then
 _WORSE_W = 1.0
+_NO_ANSWER = "no answer"
 
 
 def intent(plan_id: str, kind: str, name: str) -> str:
@@ -49,8 +52,14 @@ def absorb(
             state, more = _book(state, action, inputs, decision)
             events += more
     for result in inputs.results:
+        if result.verified and state.locked.get(result.ats) == _NO_ANSWER:
+            locked = {ats: why for ats, why in state.locked.items() if ats != result.ats}
+            state = replace(state, locked=locked)
+            text = f"ATS {result.ats} is free again: its late answer verifies the transfer"
+            events.append(_event("ats_free", text, inputs.now, Severity.INFO))
         known = any(action.intent == result.id for action in state.actions)
-        if not (known or result.verified) and result.ats in graph.node:
+        harmless = result.verified or result.outcome is Outcome.REFUSED
+        if not (known or harmless) and result.ats in graph.node:
             state, more = _lock(state, result.ats, result.why or result.outcome.value, inputs.now)
             events += more
     state = replace(state, shifts=_recent(state.shifts, inputs.now, decision))
@@ -129,7 +138,14 @@ def _book_transfer(
     if result is not None and result.verified:
         state = _set(state, action, Phase.DONE, inputs.now)
         return _rest(state, action.name, inputs.now, decision), []
-    why = f"{result.outcome.value}: {result.why}" if result else "no answer"
+    if result is not None and result.outcome is Outcome.REFUSED:
+        # Nothing was written: no reason to bar the switch for good.
+        state = _rest(
+            _set(state, action, Phase.FAILED, inputs.now), action.name, inputs.now, decision
+        )
+        text = f"ATS {action.name} was not commanded: {result.why}"
+        return state, [_event("ats_refused", text, inputs.now)]
+    why = f"{result.outcome.value}: {result.why}" if result else _NO_ANSWER
     return _lock(_set(state, action, Phase.FAILED, inputs.now), action.name, why, inputs.now)
 
 
@@ -189,19 +205,46 @@ def _excess_w(context: Context, wl_server: IntArray) -> float:
 
 
 def _try_transfer(state: State, transfer: Transfer, context: Context) -> tuple[str, Effect | None]:
-    graph, instance = context.graph, context.problem.instance
-    node = graph.node[transfer.ats]
+    """(why it is dropped, effect); neither means that it waits."""
+    why = _bar(state, transfer, context) or _harm(transfer, context)
+    if why:
+        return why, None
+    if _target_feed(context.graph, transfer) in _feeds_in_motion(state, context.graph):
+        return "", None
+    return "", CommandAts(intent(_plan(state).id, "ats", transfer.ats), transfer)
+
+
+def _bar(state: State, transfer: Transfer, context: Context) -> str:
+    """Why the switch may not be commanded now, as far as it and its plan are concerned."""
+    instance, node = context.problem.instance, context.graph.node[transfer.ats]
     device = context.inputs.devices.get(transfer.ats)
     why = supply.doubt(device, context.now, context.decision) or state.locked.get(transfer.ats, "")
     if why:
-        return why, None
-    if instance.node_alt[node] < 0:
-        return "one of its sources is lost", None
-    if "AB"[int(instance.ats_source[node])] != transfer.from_source:
-        return f"it is no longer on source {transfer.from_source}", None
-    if _target_feed(graph, transfer) in _feeds_in_motion(state, graph):
-        return "", None
-    return "", CommandAts(intent(_plan(state).id, "ats", transfer.ats), transfer)
+        return why
+    bars = {
+        "one of its sources is lost": instance.node_alt[node] < 0,
+        f"it is no longer on source {transfer.from_source}": (
+            "AB"[int(instance.ats_source[node])] != transfer.from_source
+        ),
+        "it is barred, or a feed concerned is out of bounds now": (
+            not np.isfinite(instance.ats_cost[node])
+        ),
+        "an action of its plan was dropped": any(a.phase is Phase.DROPPED for a in state.actions),
+    }
+    return next((text for text, barred in bars.items() if barred), "")
+
+
+def _harm(transfer: Transfer, context: Context) -> str:
+    """What the transfer would do to the room as it is now; the plan was made on older forecasts."""
+    instance = context.problem.instance
+    trial = instance.ats_source.copy()
+    trial[context.graph.node[transfer.ats]] = "AB".index(transfer.to_source)
+    loads = Loads(instance)
+    limits_w = loads.limits()
+    before_w = excess_w(loads.evaluate(), limits_w)
+    if excess_w(loads.evaluate(None, trial), limits_w) > before_w + _WORSE_W:
+        return "it would overload a node, or leave one insecure, as things are now"
+    return ""
 
 
 def _target_feed(graph: Graph, transfer: Transfer) -> str:

@@ -1,6 +1,7 @@
 """One term of leadership with doubles at the edges: what goes wrong is told, and goes on."""
 
 import asyncio
+import math
 import time
 from datetime import timedelta
 
@@ -22,7 +23,9 @@ from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.results import Counts
 from wattcast_coordinator.topology import graph
 from wattcast_core.commands import CommandResult, Outcome
+from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError
+from wattcast_core.samples import Quality
 from wattcast_tools.demo import toml_text
 
 MOVE = Move("w1", "r0-s0", "r1-s0", 0.0, "why")
@@ -225,3 +228,26 @@ async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, 
     with pytest.raises(Deposed):  # plainly: the elector looks for it
         await asyncio.wait_for(term, 10)
     assert view.leader.token == 0
+
+
+async def test_people_see_what_is_known_and_the_rest_as_unknown(parts, edges):
+    view = LiveView(parts)
+    at = parts.now()
+    edges.connected.add("agent-r0")
+    active = {"active_source": 2.0}
+    parts.board.devices = {
+        "r0-A": DeviceState("r0-A", "pdu", at, Quality.GOOD, {"power_w": 120.0}),
+        "r2-A": DeviceState("r2-A", "pdu", at, Quality.MISSING, {"power_w": math.nan}),
+        "r1-B": DeviceState("r1-B", "pdu", at, Quality.GOOD, {"power_w": 80.0}),
+        "r0-ats": DeviceState("r0-ats", "ats", at, Quality.GOOD, active),
+    }
+    damaged = Intent("m1", IntentKind.MOVE, 3, at, {})
+    done = Intent("t1", IntentKind.TRANSFER, 3, at, {"ats": "r0-ats"}, IntentState.DONE)
+    view.intents = {i.id: i for i in (damaged, done)}
+    state = view.state()
+    loads_w = {f.id: f.load_w for f in state.feeds}
+    assert loads_w == {"A": None, "B": 80.0, "C": None}, "a sum with an unread part is not known"
+    assert [(a.active, a.quality) for a in state.ats[:2]] == [("B", "good"), ("unknown", "missing")]
+    assert (state.commands[0].verified, state.migrations[0].workload) == (True, "")
+    assert [(a.id, a.connected) for a in state.agents] == [("agent-r0", True)]
+    assert view.state() is state, "the same snapshot for a moment"

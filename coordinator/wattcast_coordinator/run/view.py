@@ -36,6 +36,7 @@ from wattcast_core.signature import FEATURES
 _FRESH_REAL_S = 0.4
 _HISTORY_STEPS = 96
 _EVENTS_SHOWN = 60
+_RISKS_KEPT = 500
 _SOURCES = {1: "A", 2: "B"}
 _CPU, _MEMORY, _TEMPERATURE = (
     FEATURES.index(name) for name in ("cpu_pct", "memory_used_pct", "inlet_temperature_c")
@@ -70,6 +71,8 @@ class LiveView:
         for e in episodes:
             key = f"{e.node}|{e.contingency}|{e.first_at.isoformat()}"
             self.risks.setdefault(key, RiskView.model_validate(e))
+        while len(self.risks) > _RISKS_KEPT:
+            del self.risks[next(iter(self.risks))]
 
     def state(self) -> State:
         """The newest snapshot, at most some tenths of a second old."""
@@ -190,9 +193,9 @@ class LiveView:
         what, seen = intent.what, self._board.moves.get(intent.id)
         return MigrationView(
             id=intent.id,
-            workload=str(what["workload"]),
-            source=str(what["from"]),
-            target=str(what["to"]),
+            workload=str(what.get("workload", "")),
+            source=str(what.get("from", "")),
+            target=str(what.get("to", "")),
             state="running" if intent.state is IntentState.ISSUED else intent.state,
             step=seen.step if seen and intent.state is IntentState.RUNNING else "",
             why=intent.result,
@@ -217,9 +220,9 @@ def _command(intent: Intent) -> CommandView:
     return CommandView(
         id=intent.id,
         token=intent.token,
-        ats=str(what["ats"]),
-        from_source=str(what["from"]),
-        to_source=str(what["to"]),
+        ats=str(what.get("ats", "")),
+        from_source=str(what.get("from", "")),
+        to_source=str(what.get("to", "")),
         state=intent.state,
         verified=intent.state is IntentState.DONE,
         why=intent.result,

@@ -2,7 +2,7 @@
 
 from wattcast_core.clock import DataClock, Segment
 
-SPEED = 300.0  # a step is a real second
+SPEED = 400.0  # a step is three quarters of a real second
 STEP_S = 300.0
 DATA_START_S = 1_700_000_100.0
 RACKS = {"r0": "AB", "r1": "BC", "r2": "CA"}

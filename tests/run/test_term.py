@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from coordinator_process import until
-from small_site import SITE, STEP_S, clock, control
+from small_site import DATA_START_S, SITE, SPEED, STEP_S, control
 
 from wattcast_configs.files import load_control, load_site
 from wattcast_coordinator.coord.election import Deposed, Leadership
@@ -22,6 +22,7 @@ from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.results import Counts
 from wattcast_coordinator.topology import graph
+from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError
@@ -93,9 +94,11 @@ def etcd():
 def parts(edges, tmp_path):
     began = time.time()
     (tmp_path / "site.toml").write_text(toml_text.dumps(SITE))
-    (tmp_path / "control.toml").write_text(toml_text.dumps(control(began)))
+    quick = {"decision": {"settle_real_s": 0.05}}
+    (tmp_path / "control.toml").write_text(toml_text.dumps(control(began) | quick))
     files = load_control(tmp_path / "control.toml"), load_site(tmp_path / "site.toml")
-    parts = Parts(*files, clock(began), Board(), edges, edges, None, edges, edges)
+    fast = DataClock((Segment(began, DATA_START_S, 10 * SPEED),))
+    parts = Parts(*files, fast, Board(), edges, edges, None, edges, edges)
     parts.board.racks["r0"] = "agent-r0"
     return parts
 
@@ -207,7 +210,6 @@ async def test_a_move_that_fails_unforeseen_ends_alone(actions, parts, edges, et
     assert [e.kind for e in edges.events] == ["move_failed"]
 
 
-@pytest.mark.slow
 async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, monkeypatch):
     view = LiveView(parts)
     leader = Leader(parts, graph.build(parts.site), view)

@@ -11,7 +11,7 @@ from wattcast_agent.step import Setup
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_configs.rack import Agent, Device, Model, Rack
 from wattcast_core.errors import ConfigError
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import Tags
 
 _ROLES = {"source_a": "A", "source_b": "B"}

@@ -306,7 +306,7 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     model = LiteRtModel(*config.model_files(rack.model, base))
     with _alone(base / rack.agent.state_dir):
         spool = _spool(rack, base)
-        forecaster = Forecaster(model.predict, model.id)
+        forecaster = Forecaster(model.predict, model.id, learned=model.learned)
         agent = Agent(rack, setup, Poller(rack, profiles), spool, forecaster)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ import importlib
 
 BENCHES = {
     "story": ("wattcast_tools.bench_story", "Wattcast, guard band and no control on many seeds"),
+    "forecast": ("wattcast_tools.bench_forecast", "time and memory of a forecast on the edge"),
     "plan": ("wattcast_tools.bench_plan", "success and time of the planner on seeded problems"),
 }
 

@@ -14,27 +14,13 @@ import numpy as np
 
 from wattcast_core.errors import DataError, MissingExtraError
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import (
-    HORIZON,
-    INPUTS,
-    SCALING,
-    STEP_S,
-    WINDOW,
-    Float32Array,
-)
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import SCHEMA, ModelInput
 from wattcast_core.signal.quantiles import ordered
+from wattcast_core.signal.steps import HORIZON
 from wattcast_core.units import FloatArray
 
 METADATA = "forecast.json"
-_EXPECTED: Mapping[str, object] = {
-    "schema": 1,
-    "features": list(INPUTS),
-    "window": WINDOW,
-    "step_s": STEP_S,
-    "horizon": HORIZON,
-    "quantiles": list(QUANTILES),
-    "scaling": SCALING,
-}
 _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
@@ -67,30 +53,33 @@ class LiteRtModel:
         try:
             interpreter = runtime.Interpreter(model_content=content, num_threads=1)
             self._run = interpreter.get_signature_runner()
-            (self._input,) = self._run.get_input_details()
             (self._output,) = self._run.get_output_details()
         except (ValueError, RuntimeError) as error:
             why = f"{model}: {self.runtime} cannot run it: {error}; {_RETRAIN}"
             raise DataError(why) from error
 
-    def predict(self, x: Float32Array) -> FloatArray:
+    @property
+    def learned(self) -> Range:
+        """Where the model's inputs lay when it learned."""
+        span = self.metadata["learned_between"]
+        return Range(np.array(span["low"]), np.array(span["high"]))
+
+    def predict(self, inputs: ModelInput) -> FloatArray:
         """Quantiles of the scaled change from now, a whole rack in one batch.
 
         Args:
-            x: [server, WINDOW, len(INPUTS)] of ``features.build``.
+            inputs: of ``features.build``.
 
         Returns:
-            [server, HORIZON, 4], ordered.
+            [series, HORIZON, 4], ordered.
 
         Raises:
-            DataError: wrong shape, or the runtime failed.
+            DataError: the runtime failed.
         """
-        if x.ndim != 3 or x.shape[1:] != (WINDOW, len(INPUTS)):
-            raise DataError(f"{self.id}: input {x.shape}, not [server, {WINDOW}, {len(INPUTS)}]")
-        if not len(x):
+        if not len(inputs):
             return np.empty((0, HORIZON, len(QUANTILES)))
         try:
-            out = self._run(**{self._input: np.ascontiguousarray(x, np.float32)})[self._output]
+            out = self._run(**inputs.parts())[self._output]
         except (ValueError, RuntimeError) as error:
             raise DataError(f"{self.id}: {self.runtime} failed: {error}") from error
         return ordered(np.asarray(out, np.float64))
@@ -123,7 +112,7 @@ def _metadata(content: bytes, model: Path) -> Mapping[str, Any]:
             found = json.loads(archive.read(METADATA))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DataError(f"{model}: holds no {METADATA}; {_RETRAIN}") from error
-    for key, expected in _EXPECTED.items():
+    for key, expected in SCHEMA.items():
         if not isinstance(found, dict) or found.get(key) != expected:
             raise DataError(f"{model}: {METADATA} {key!r} is not {expected!r}; {_RETRAIN}")
     checked: Mapping[str, Any] = found

@@ -12,7 +12,8 @@ import numpy as np
 
 from wattcast_core.errors import DataError
 from wattcast_core.samples import Quality
-from wattcast_core.signal.features import CHANNELS, STEP_S, WINDOW
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import STEP_S, WINDOW
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import FloatArray, epoch_s
 

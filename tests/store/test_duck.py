@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.database import SqlStore
+from wattcast_coordinator.store.duck import DuckEngine
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import ConfigError, DataError
 from wattcast_core.forecast import Forecast, Kind
 from wattcast_core.messages import Batch
-from wattcast_core.samples import Quality, Sample, missing
+from wattcast_core.samples import Quality, Sample
 from wattcast_core.signature import FEATURES, Signature, Tags
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,101 +39,44 @@ def _batch(sequence, servers=("s1", "s2"), power_w=100.0, samples=4):
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = DuckStore(tmp_path / "state" / "wattcast.duckdb")
+def path(tmp_path):
+    return tmp_path / "state" / "wattcast.duckdb"
+
+
+@pytest.fixture
+def store(path):
+    store = SqlStore(DuckEngine(path))
     yield store
     store.close()
-
-
-def test_a_replay_changes_nothing_and_the_highest_sequence_is_kept(store):
-    assert store.acknowledged("a") == -1
-    for sequence in (0, 1, 2, 1, 0):
-        store.write("a", _batch(sequence))
-    store.write_many([("a", _batch(2)), ("b", _batch(7)), ("b", _batch(7))])
-    counts = store.counts()
-    assert (counts.samples, counts.signatures, counts.lstm, counts.naive) == (16, 8, 4, 4)
-    assert counts.rows == 16 + 8 + 8 + 4
-    assert (store.acknowledged("a"), store.acknowledged("b")) == (2, 7)
-
-
-def test_everything_is_there_after_reopening(store):
-    store.write("a", _batch(3))
-    store.write_event(RaiseEvent(Severity.WARNING, "n1", "loss of A", START))
-    counts = store.counts()
-    store.close()
-    again = DuckStore(store.path)
-    assert again.acknowledged("a") == 3
-    assert again.counts() == counts
-    assert again.events(5) == (RaiseEvent(Severity.WARNING, "n1", "loss of A", START),)
-    again.close()
-
-
-def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
-    for sequence in range(5):
-        servers = ("s1",) if sequence == 3 else ("s1", "s2")
-        store.write("a", _batch(sequence, servers))
-    recent = store.recent_power_w(3)
-    assert recent["s1"] == [102.0, 103.0, 104.0]
-    assert recent["s2"][::2] == [102.0, 104.0]
-    assert math.isnan(recent["s2"][1])
-    assert DuckStore.recent_power_w(store, 8)["s1"][3:] == [100.0, 101.0, 102.0, 103.0, 104.0]
-
-
-def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
-    store.write("a", _batch(0, power_w=math.nan))
-    store.write("a", _batch(1))
-    store.write("a", Batch(2, samples=(missing("pdu1", "power_w", START),)))
-    first, second = store.history("s1", START)
-    assert math.isnan(first.power_w)
-    assert math.isnan(first.cpu_pct)
-    assert (second.at, second.power_w) == (START + STEP, 101.0)
-    assert len(store.history("s1", START + STEP)) == 1
-    assert store.history("absent", START) == ()
-
-
-def test_raw_samples_are_deleted_after_seven_days_and_signatures_stay(store):
-    store.write("a", _batch(0))
-    store.write("a", _batch(8 * 288))
-    store.prune(START + timedelta(days=8))
-    counts = store.counts()
-    assert (counts.samples, counts.signatures) == (4, 4)
-
-
-def test_a_failing_batch_is_stored_not_even_in_part(store):
-    bad = Batch(1, samples=_batch(1).samples, signatures=("no signature",))
-    with pytest.raises(AttributeError):
-        store.write("a", bad)
-    store.write("a", _batch(0))
-    assert store.counts().samples == 4
-    assert store.acknowledged("a") == 0
 
 
 def test_a_damaged_file_and_one_of_other_columns_are_told_with_the_remedy(tmp_path):
     damaged = tmp_path / "damaged.duckdb"
     damaged.write_bytes(b"no database" * 999)
     with pytest.raises(DataError, match="move it and its"):
-        DuckStore(damaged)
-    other = DuckStore(tmp_path / "other.duckdb")
-    other._writer.execute("ALTER TABLE samples DROP COLUMN quality")
+        DuckEngine(damaged)
+    other = SqlStore(DuckEngine(tmp_path / "other.duckdb"))
+    with other.engine.transaction() as session:
+        session.execute("ALTER TABLE samples DROP COLUMN quality")
     other.close()
     with pytest.raises(ConfigError, match="table samples has other columns"):
-        DuckStore(other.path)
+        SqlStore(DuckEngine(tmp_path / "other.duckdb"))
 
 
 @pytest.mark.e2e
-def test_a_file_in_use_is_told_with_the_remedy(store):
+def test_a_file_in_use_is_told_with_the_remedy(store, path):
     code = (
         "import sys; from pathlib import Path; from wattcast_core.errors import ConfigError\n"
-        "from wattcast_coordinator.store.duck import DuckStore\n"
-        "try: DuckStore(Path(sys.argv[1]))\n"
+        "from wattcast_coordinator.store.duck import DuckEngine\n"
+        "try: DuckEngine(Path(sys.argv[1]))\n"
         "except ConfigError as error: print(error)"
     )
-    told = subprocess.check_output([sys.executable, "-c", code, str(store.path)], text=True)
+    told = subprocess.check_output([sys.executable, "-c", code, str(path)], text=True)
     assert "in use by another process" in told
 
 
 def _write_on(path):
-    store, sequence = DuckStore(path), 0
+    store, sequence = SqlStore(DuckEngine(path)), 0
     while True:
         store.write("a", _batch(sequence, RACK, samples=200))
         sys.stdout.write(f"{sequence}\n")
@@ -152,7 +95,7 @@ def test_no_acknowledged_batch_is_lost_when_the_writer_is_killed(tmp_path, batch
         writer.kill()
         told += writer.stdout.read().splitlines()
     acknowledged = int(told[-1])
-    store = DuckStore(path)
+    store = SqlStore(DuckEngine(path))
     assert store.acknowledged("a") >= acknowledged
     stored = store.counts()
     assert (stored.samples, stored.signatures) == tuple(
@@ -180,7 +123,7 @@ async def test_the_event_loop_goes_on_while_batches_are_written(store):
     ticking.cancel()
     assert worst_s < 0.3
     assert (await queue.counts()).samples == 20_000
-    assert queue.acknowledged("a99") == 99
+    assert await queue.acknowledged("a99") == 99
     assert len((await queue.recent_power_w(4))["s1"]) == 4
     bad = Batch(200, signatures=("no signature",))
     with pytest.raises(AttributeError):

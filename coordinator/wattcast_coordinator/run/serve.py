@@ -29,7 +29,8 @@ from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.database import SqlStore
+from wattcast_coordinator.store.duck import DuckEngine
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_coordinator.topology import graph
 from wattcast_core.errors import ConfigError, Unreachable
@@ -116,7 +117,7 @@ async def _parts(
     stack: AsyncExitStack,
 ) -> Parts:
     clock, board = control.clock.clock(), Board()
-    store = AsyncStore(DuckStore(state_dir / "signatures.duckdb"))
+    store = AsyncStore(SqlStore(DuckEngine(state_dir / "signatures.duckdb")))
     stack.push_async_callback(store.close)
     ahead_s = control.decision.step_s
     handler = Handler(store, board, clock, site, lambda: elector.token, ahead_s)

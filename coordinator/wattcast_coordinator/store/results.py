@@ -15,6 +15,33 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedPoint:
+    """One minute of one feed: the power of its meters, and how many of them were read."""
+
+    feed: str
+    at: datetime
+    power_w: float
+    meters: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to what; kept for good.
+
+    Attributes:
+        at: data time.
+        actor: coordinator, agent or person.
+        action: as ``move``, ``transfer``, ``result``.
+    """
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much is stored.
 

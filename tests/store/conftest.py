@@ -15,7 +15,7 @@ _NAMES = (f"t{n}" for n in itertools.count())
 def postgres():
     server = PostgresServer()
     try:
-        server.create()
+        server.create("--wal-segsize=1")
         server.start("fsync=off")
         yield server
     finally:

@@ -60,7 +60,7 @@ def test_a_damaged_file_and_one_of_other_columns_are_told_with_the_remedy(tmp_pa
         session.execute("ALTER TABLE samples DROP COLUMN quality")
     other.close()
     with pytest.raises(ConfigError, match="table samples has other columns"):
-        SqlStore(DuckEngine(tmp_path / "other.duckdb"))
+        _ = SqlStore(DuckEngine(tmp_path / "other.duckdb")).engine
 
 
 @pytest.mark.e2e

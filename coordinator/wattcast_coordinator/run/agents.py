@@ -25,10 +25,12 @@ class Handler:
     Attributes:
         joined: called when an agent was welcomed; set by who leads.
         tell: where events go.
+        audit: where results of commands go.
     """
 
     joined: Callable[[Hello], Awaitable[None]]
     tell: Callable[[RaiseEvent], Awaitable[None]]
+    audit: Callable[[CommandResult, datetime], Awaitable[None]]
 
     def __init__(
         self,
@@ -110,6 +112,7 @@ class Handler:
     async def on_result(self, result: CommandResult) -> None:
         """Hand a command's result to whoever sent it."""
         self._board.take_answer(result)
+        await self.audit(result, result.at)
 
     async def on_gone(self, agent: str) -> None:
         """Nothing to do: its facts grow stale by themselves, and are judged so."""

@@ -1,14 +1,15 @@
 """The signature database over either engine: one SQL text."""
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from wattcast_coordinator.ports import RaiseEvent, Severity, Store
+from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store import dimensions, frames, rollup
+from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
 from wattcast_coordinator.store.engine import Engine
 from wattcast_coordinator.store.migrations import migrate
-from wattcast_coordinator.store.results import AuditEntry, Counts, FeedPoint, HistoryPoint
 from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL
 from wattcast_core.forecast import Kind
 from wattcast_core.messages import Batch
@@ -21,32 +22,40 @@ _UPSERT = (
 
 
 class SqlStore(Store):
-    """The Store of ``ports``; write from one thread, read from any.
+    """The Store on one engine.
 
     Invariants: a batch is stored whole or not at all; a row of the same key is stored once, so
-    that replays change nothing; ``write`` returns after the commit.
+    that replays change nothing; a write returns after the commit.
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Open, and bring the schema up to date.
+        """Take an engine; its schema is brought up to date before the first use."""
+        self._engine, self._ready, self._lock = engine, False, threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, with the schema of this version.
 
         Raises:
             ConfigError: made by a newer version, or other tables are in the way.
             StoreUnavailable: the database does not answer.
         """
-        self.engine = engine
-        migrate(engine)
+        with self._lock:
+            if not self._ready:
+                migrate(self._engine)
+                self._ready = True
+        return self._engine
 
     def close(self) -> None:
-        """Let the database go."""
-        self.engine.close()
+        """See ``Upkeep``."""
+        self._engine.close()
 
     def write(self, agent: str, batch: Batch) -> None:
         """Store a batch durably; replays are idempotent."""
         self.write_many([(agent, batch)])
 
     def write_many(self, batches: Sequence[tuple[str, Batch]]) -> None:
-        """Store batches of (agent id, batch) in one durable transaction."""
+        """See ``Ingest``."""
         new = frames.tables(batch for _, batch in batches)
         highest: dict[str, int] = {}
         for agent, batch in batches:
@@ -61,12 +70,12 @@ class SqlStore(Store):
             session.execute(_UPSERT)
 
     def acknowledged(self, agent: str) -> int:
-        """Highest sequence stored for an agent, -1 if none."""
+        """See ``Archive``."""
         found = self.engine.rows("SELECT sequence FROM batches WHERE agent = $1", [agent])
         return int(found[0][0]) if found else -1
 
     def write_event(self, event: RaiseEvent) -> None:
-        """Store an event; the same event at the same time is stored once."""
+        """See ``Ingest``."""
         with self.engine.transaction() as session:
             row = [_naive(event.at), event.severity.value, event.kind, event.text]
             session.execute(
@@ -77,7 +86,7 @@ class SqlStore(Store):
             )
 
     def write_audit(self, entry: AuditEntry) -> None:
-        """Keep who did what to what."""
+        """See ``Ingest``."""
         with self.engine.transaction() as session:
             session.execute(
                 "INSERT INTO audit (ts, actor, action, subject, detail) VALUES ($1,$2,$3,$4,$5)",
@@ -85,31 +94,22 @@ class SqlStore(Store):
             )
 
     def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
-        """Which meter measures a feed from ``at`` on; what it measured before stays known.
-
-        Args:
-            meters: source of samples -> (feed, rack, part of the room, as ``pdu`` or ``feed``).
-            at: data time from which on this is so.
-        """
+        """See ``Ingest``."""
         with self.engine.transaction() as session:
             dimensions.describe(session, meters, _naive(at))
 
     def roll_up(self, now: datetime, raw_days: float) -> int:
-        """Add up by minute what came since the last call; returns how many minutes."""
+        """See ``Upkeep``."""
         with self.engine.transaction() as session:
             return rollup.roll(session, now, raw_days)
 
     def prune(self, now: datetime, raw_days: float, rollup_days: float) -> None:
-        """Delete raw rows and roll-ups older than their days; what is due is added up first."""
+        """See ``Upkeep``."""
         self.roll_up(now, raw_days)
         rollup.prune(self.engine, now, raw_days, rollup_days)
 
     def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """Power of each server over its last steps, oldest first.
-
-        All servers stand on the same grid, which ends at the newest step of any of them; a step
-        that a server lacks is NaN.
-        """
+        """See ``Archive``."""
         found = self.engine.rows(
             "SELECT ts, step_s FROM signatures WHERE ts = (SELECT max(ts) FROM signatures) LIMIT 1"
         )
@@ -129,7 +129,7 @@ class SqlStore(Store):
         return series
 
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
-        """Steps of a server from ``since`` on, oldest first; by minute where raw rows are gone."""
+        """See ``Archive``."""
         found = self.engine.rows(
             "SELECT ts, power_w, cpu_pct, quality FROM signatures"
             " WHERE server = $1 AND ts >= $2 UNION ALL"
@@ -144,12 +144,12 @@ class SqlStore(Store):
         )
 
     def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
-        """Measured power of each feed by minute, oldest first."""
+        """See ``Archive``."""
         found = self.engine.rows(rollup.FEEDS_SQL, [_naive(since)])
         return tuple(FeedPoint(feed, _utc(at), _number(w), n) for feed, at, w, n in found)
 
     def events(self, limit: int) -> tuple[RaiseEvent, ...]:
-        """The newest events, newest first."""
+        """See ``Archive``."""
         found = self.engine.rows(
             "SELECT severity, kind, text, ts FROM events"
             f" ORDER BY ts DESC, coalesce(nr, 0) DESC LIMIT {int(limit)}"
@@ -157,7 +157,7 @@ class SqlStore(Store):
         return tuple(RaiseEvent(Severity(s), kind, text, _utc(at)) for s, kind, text, at in found)
 
     def audit(self, since: datetime) -> tuple[AuditEntry, ...]:
-        """Who did what, oldest first."""
+        """See ``Archive``."""
         found = self.engine.rows(
             "SELECT ts, actor, action, subject, detail FROM audit WHERE ts >= $1 ORDER BY ts",
             [_naive(since)],
@@ -165,7 +165,7 @@ class SqlStore(Store):
         return tuple(AuditEntry(_utc(at), *rest) for at, *rest in found)
 
     def counts(self) -> Counts:
-        """How much is stored."""
+        """See ``Archive``."""
         shown = ("samples", "signatures", "forecasts", "device_states", "events")
         each = ", ".join(f"(SELECT count(*) FROM {name})" for name in shown)
         row = dict(zip(shown, self.engine.rows(f"SELECT {each}")[0], strict=True))

@@ -58,8 +58,7 @@ class PostgresEngine:
             read_url: for queries, as ``...?target_session_attrs=prefer-standby``; else ``url``.
 
         Raises:
-            ConfigError: the server is too old.
-            StoreUnavailable: it does not answer.
+            ConfigError: not a URL of PostgreSQL.
         """
         self._write_uri = _uri(url, {"target_session_attrs": "read-write"})
         self._read_uri = _uri(read_url, {}) if read_url else self._write_uri
@@ -68,11 +67,6 @@ class PostgresEngine:
         self._idle: list[Any] = []
         self._lock = threading.Lock()
         self._days: set[str] = set()
-        version = int(self.rows("SELECT current_setting('server_version_num')")[0][0])
-        if version < _OLDEST:
-            raise ConfigError(
-                f"{self.place}: PostgreSQL {version // 10_000}; 15 or later is needed"
-            )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -81,7 +75,7 @@ class PostgresEngine:
         with self._explained():
             try:
                 if self._writer is None:
-                    self._writer = _connect_writer(self._write_uri)
+                    self._writer = _connect_writer(self._write_uri, self.place)
                 with self._writer.cursor() as cursor:
                     yield _Session(cursor, days)
                 self._writer.commit()
@@ -215,10 +209,11 @@ class _Session:
         )
 
 
-def _connect_writer(uri: str) -> Any:
+def _connect_writer(uri: str, place: str) -> Any:
     connection = dbapi.connect(uri)
     try:
         with connection.cursor() as cursor:
+            _check_version(cursor, place)
             for table, columns in STAGED.items():
                 listed = ", ".join(f'"{name}" {sql}' for name, sql in columns.items())
                 cursor.execute(f"CREATE TEMP TABLE new_{table} ({listed}) ON COMMIT DELETE ROWS")
@@ -227,6 +222,14 @@ def _connect_writer(uri: str) -> Any:
         _close(connection)
         raise
     return connection
+
+
+def _check_version(cursor: Any, place: str) -> None:
+    cursor.execute("SELECT current_setting('server_version_num')")
+    version = int(cursor.fetchall()[0][0])
+    if version < _OLDEST:
+        major = version // 10_000
+        raise ConfigError(f"{place}: PostgreSQL {major}; remedy: upgrade it to 15 or later")
 
 
 def _close(connection: Any) -> None:

@@ -9,8 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.database import SqlStore
-from wattcast_coordinator.store.results import AuditEntry, Counts, FeedPoint, HistoryPoint
+from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
 from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
@@ -29,7 +28,7 @@ class Days:
 class AsyncStore:
     """One thread writes, another reads; what queues up during a commit goes into the next one."""
 
-    def __init__(self, store: SqlStore, days: Days | None = None) -> None:
+    def __init__(self, store: Store, days: Days | None = None) -> None:
         self._store, self._days = store, days or Days()
         self._counts, self._count_again = Counts(), 0.0
         self._writer = ThreadPoolExecutor(1, "store-write")

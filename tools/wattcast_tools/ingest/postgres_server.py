@@ -10,10 +10,12 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from wattcast_core.errors import MissingExtraError, WattcastError
+from wattcast_tools.demo.processes import die_with_parent
 
 _NOBODY = 65534
 _FOLDERS = {16: "pginstall", 18: "pginstall18"}
@@ -57,9 +59,10 @@ class PostgresServer:
         """Where it listens."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
-    def create(self) -> None:
+    def create(self, *options: str) -> None:
         """Make an empty cluster."""
-        self._run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "-E", "UTF8", "-N")
+        rest = ("-U", "postgres", "--auth=trust", "-E", "UTF8", "-N", *options)
+        self._run("initdb", "-D", self.data, *rest)
 
     def copy_of(self, primary: "PostgresServer") -> None:
         """Become a standby of a running server; it calls itself ``standby``."""
@@ -73,7 +76,12 @@ class PostgresServer:
         command = [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), *words]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=self.folder, text=False, **self._who
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the kernel for a signal
+                **self._who,
             )
         self._wait()
 
@@ -88,7 +96,8 @@ class PostgresServer:
             return
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         for child in children.read_text().split():
-            os.kill(int(child), 9)
+            with suppress(ProcessLookupError):
+                os.kill(int(child), 9)
         self.process.kill()
         self.process.wait()
         (self.data / "postmaster.pid").unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """Every conformance test runs on both engines, each time in a database of its own."""
 
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.duck import DuckEngine
 from wattcast_tools.ingest.postgres_server import PostgresServer
 
+sys.path.insert(0, str(Path(__file__).parent))  # for store_rows
 _NAMES = (f"t{n}" for n in itertools.count())
 
 

@@ -1,44 +1,22 @@
 """What holds in every database."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from store_rows import START, STEP, batch
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store.database import SqlStore
-from wattcast_core.devices import DeviceState
-from wattcast_core.forecast import Forecast, Kind
 from wattcast_core.messages import Batch
-from wattcast_core.samples import Quality, Sample, missing
-from wattcast_core.signature import FEATURES, Signature, Tags
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-STEP = timedelta(seconds=300)
-RACK = tuple(f"s{n}" for n in range(13))
-
-
-def _batch(sequence, servers=("s1", "s2"), power_w=100.0, samples=4):
-    at = START + sequence * STEP
-    tags = Tags("site", "r1", "shop")
-    cpu = (math.nan, *range(1, len(FEATURES)))
-    return Batch(
-        sequence,
-        tuple(Sample(f"pdu{n}", "power_w", n * 1.5, at) for n in range(samples)),
-        tuple(Signature(s, at, 300.0, (power_w, sequence), cpu, tags) for s in servers),
-        tuple(
-            Forecast(s, at, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, kind, "why", "m1", 1.5)
-            for s, kind in zip(servers, (Kind.LSTM, Kind.NAIVE), strict=False)
-        ),
-        (DeviceState("ats1", "ats", at, Quality.GOOD, {"active_source": 1.0}),),
-    )
+from wattcast_core.samples import missing
 
 
 def test_a_replay_changes_nothing_and_the_highest_sequence_is_kept(store):
     assert store.acknowledged("a") == -1
     for sequence in (0, 1, 2, 1, 0):
-        store.write("a", _batch(sequence))
-    store.write_many([("a", _batch(2)), ("b", _batch(7)), ("b", _batch(7))])
+        store.write("a", batch(sequence))
+    store.write_many([("a", batch(2)), ("b", batch(7)), ("b", batch(7))])
     counts = store.counts()
     assert (counts.samples, counts.signatures, counts.lstm, counts.naive) == (16, 8, 4, 4)
     assert counts.rows == 16 + 8 + 8 + 4
@@ -46,7 +24,7 @@ def test_a_replay_changes_nothing_and_the_highest_sequence_is_kept(store):
 
 
 def test_everything_is_there_after_reopening(store, place):
-    store.write("a", _batch(3))
+    store.write("a", batch(3))
     store.write_event(RaiseEvent(Severity.WARNING, "n1", "loss of A", START))
     counts = store.counts()
     store.close()
@@ -60,7 +38,7 @@ def test_everything_is_there_after_reopening(store, place):
 def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
     for sequence in range(5):
         servers = ("s1",) if sequence == 3 else ("s1", "s2")
-        store.write("a", _batch(sequence, servers))
+        store.write("a", batch(sequence, servers))
     recent = store.recent_power_w(3)
     assert recent["s1"] == [102.0, 103.0, 104.0]
     assert recent["s2"][::2] == [102.0, 104.0]
@@ -69,8 +47,8 @@ def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
 
 
 def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
-    store.write("a", _batch(0, power_w=math.nan))
-    store.write("a", _batch(1))
+    store.write("a", batch(0, power_w=math.nan))
+    store.write("a", batch(1))
     store.write("a", Batch(2, samples=(missing("pdu1", "power_w", START),)))
     first, second = store.history("s1", START)
     assert math.isnan(first.power_w)
@@ -81,8 +59,8 @@ def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
 
 
 def test_raw_rows_go_after_seven_days_and_minutes_stay_for_ninety(store):
-    store.write("a", _batch(0))
-    store.write("a", _batch(8 * 288))
+    store.write("a", batch(0))
+    store.write("a", batch(8 * 288))
     now = START + timedelta(days=8, hours=1)
     store.prune(now, 7, 90)
     counts = store.counts()
@@ -93,9 +71,9 @@ def test_raw_rows_go_after_seven_days_and_minutes_stay_for_ninety(store):
 
 
 def test_a_failing_batch_is_stored_not_even_in_part(store):
-    bad = Batch(1, samples=_batch(1).samples, signatures=("no signature",))
+    bad = Batch(1, samples=batch(1).samples, signatures=("no signature",))
     with pytest.raises(AttributeError):
         store.write("a", bad)
-    store.write("a", _batch(0))
+    store.write("a", batch(0))
     assert store.counts().samples == 4
     assert store.acknowledged("a") == 0

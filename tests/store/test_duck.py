@@ -1,41 +1,18 @@
 import asyncio
-import math
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store_rows import batch
 
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.duck import DuckEngine
 from wattcast_coordinator.store.queue import AsyncStore
-from wattcast_core.devices import DeviceState
 from wattcast_core.errors import ConfigError, DataError
-from wattcast_core.forecast import Forecast, Kind
 from wattcast_core.messages import Batch
-from wattcast_core.samples import Quality, Sample
-from wattcast_core.signature import FEATURES, Signature, Tags
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-STEP = timedelta(seconds=300)
 RACK = tuple(f"s{n}" for n in range(13))
-
-
-def _batch(sequence, servers=("s1", "s2"), power_w=100.0, samples=4):
-    at = START + sequence * STEP
-    tags = Tags("site", "r1", "shop")
-    cpu = (math.nan, *range(1, len(FEATURES)))
-    return Batch(
-        sequence,
-        tuple(Sample(f"pdu{n}", "power_w", n * 1.5, at) for n in range(samples)),
-        tuple(Signature(s, at, 300.0, (power_w, sequence), cpu, tags) for s in servers),
-        tuple(
-            Forecast(s, at, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, kind, "why", "m1", 1.5)
-            for s, kind in zip(servers, (Kind.LSTM, Kind.NAIVE), strict=False)
-        ),
-        (DeviceState("ats1", "ats", at, Quality.GOOD, {"active_source": 1.0}),),
-    )
 
 
 @pytest.fixture
@@ -78,7 +55,7 @@ def test_a_file_in_use_is_told_with_the_remedy(store, path):
 def _write_on(path):
     store, sequence = SqlStore(DuckEngine(path)), 0
     while True:
-        store.write("a", _batch(sequence, RACK, samples=200))
+        store.write("a", batch(sequence, RACK, samples=200))
         sys.stdout.write(f"{sequence}\n")
         sys.stdout.flush()
         sequence += 1
@@ -102,7 +79,7 @@ def test_no_acknowledged_batch_is_lost_when_the_writer_is_killed(tmp_path, batch
         n * (store.acknowledged("a") + 1) for n in (200, 13)
     )
     for sequence in range(acknowledged + 1):
-        store.write("a", _batch(sequence, RACK, samples=200))
+        store.write("a", batch(sequence, RACK, samples=200))
     assert store.counts() == stored
     store.close()
 
@@ -119,7 +96,7 @@ async def test_the_event_loop_goes_on_while_batches_are_written(store):
             worst_s = max(worst_s, loop.time() - last_s)
 
     ticking = asyncio.create_task(tick())
-    await asyncio.gather(*(queue.write(f"a{n}", _batch(n, samples=200)) for n in range(100)))
+    await asyncio.gather(*(queue.write(f"a{n}", batch(n, samples=200)) for n in range(100)))
     ticking.cancel()
     assert worst_s < 0.3
     assert (await queue.counts()).samples == 20_000
@@ -128,7 +105,7 @@ async def test_the_event_loop_goes_on_while_batches_are_written(store):
     bad = Batch(200, signatures=("no signature",))
     with pytest.raises(AttributeError):
         await queue.write("a", bad)
-    await queue.write("a", _batch(201))
+    await queue.write("a", batch(201))
     await queue.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 
-from wattcast_coordinator.store.engine import Rows, Session
+from wattcast_coordinator.store.engine import Read, Rows, Session
 from wattcast_coordinator.store.schema import Series
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError, StoreUnavailable
 
@@ -18,6 +18,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("duckdb", "coordinator") from error
 
+_BATCH = 100_000
 _GAP_MS = 15 * 60_000
 
 
@@ -60,10 +61,15 @@ class DuckEngine:
         with self._explained(), self._cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.RecordBatchReader:
+    @contextmanager
+    def snapshot(self) -> Iterator[Read]:
         """See ``Engine``."""
-        with self._explained():
-            return self._cursor().execute(sql, parameters).to_arrow_reader(100_000)
+        with self._explained(), self._cursor() as cursor:
+            cursor.execute("BEGIN")
+            yield lambda sql, parameters: cursor.sql(sql, params=list(parameters)).to_arrow_reader(
+                _BATCH
+            )
+            cursor.execute("COMMIT")
 
     def series_sql(self, name: str, columns: str, _key: tuple[str, ...]) -> Sequence[str]:
         """No primary key: an anti-join bounded in time costs less than an index on it."""
@@ -126,6 +132,11 @@ class _Session:
 
     def stage(self, table: str, rows: pa.Table) -> None:
         self._cursor.register(f"new_{table}", rows)
+
+    def load(self, table: str, rows: pa.Table) -> None:
+        self.stage(table, rows)
+        columns = ", ".join(f'"{name}"' for name in rows.column_names)
+        self._cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM new_{table}")
 
     def make_room(self, series: Series, days_ms: Sequence[int]) -> None:
         """There is nothing to do."""

@@ -1,6 +1,6 @@
 """What the store asks of a database: Arrow tables in, rows out, transactions between."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 from wattcast_coordinator.store.schema import Series
 
 Rows = list[tuple[Any, ...]]
+Read = Callable[[str, Sequence[Any]], pa.RecordBatchReader]  # SQL and parameters
 
 
 class Session(Protocol):
@@ -22,6 +23,9 @@ class Session(Protocol):
 
     def stage(self, table: str, rows: pa.Table) -> None:
         """Make rows readable as ``new_TABLE`` until the end; ``table`` is one of STAGED."""
+
+    def load(self, table: str, rows: pa.Table) -> None:
+        """Append rows to a table as they are."""
 
     def make_room(self, series: Series, days_ms: Sequence[int]) -> None:
         """Have a place for rows of these days (midnights, milliseconds since 1970)."""
@@ -62,8 +66,8 @@ class Engine(Protocol):
             StoreUnavailable: as of ``transaction``.
         """
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.RecordBatchReader:
-        """Run a query whose answer is too large for rows."""
+    def snapshot(self) -> AbstractContextManager[Read]:
+        """What runs queries of any size, all on the same state, beside whatever is written."""
 
     def series_sql(self, name: str, columns: str, key: tuple[str, ...], /) -> Sequence[str]:
         """Statements that make a large table in the order of time (the last of its key)."""

@@ -34,6 +34,7 @@ from wattcast_core.messages import Batch
 from wattcast_core.signature import FEATURES
 
 _TYPES = {TEXT: pa.string(), TIME: pa.timestamp("ms"), WHOLE: pa.int64()}
+_DAY_MS = 86_400_000
 _QUALITIES = pa.array([q.value for q in QUALITIES])
 
 
@@ -61,6 +62,12 @@ def table(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> pa.Table:
     lists = zip(*rows, strict=True) if rows else [()] * len(columns)
     typed = zip(columns.items(), lists, strict=True)
     return pa.table({n: pa.array(each, _TYPES.get(sql, pa.float64())) for (n, sql), each in typed})
+
+
+def days_ms(times: pa.ChunkedArray) -> list[int]:
+    """The days (midnights, milliseconds since 1970) of a column of times."""
+    at_ms = times.cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy()
+    return [int(day) * _DAY_MS for day in np.unique(at_ms // _DAY_MS)]
 
 
 def _samples(columns: SampleColumns) -> pa.Table:

@@ -137,8 +137,12 @@ _WHO_AND_WHAT: tuple[Statement, ...] = (
 VERSIONS = (_FIRST, (*_TAGS_APART, *_CORDS, *_MINUTES, *_WHO_AND_WHAT))
 
 
-def migrate(engine: Engine) -> int:
-    """Bring the schema to this version; returns the version that was found (0: none).
+def migrate(engine: Engine, wanted: int = len(VERSIONS)) -> int:
+    """Bring the schema to a version; returns the one that was found (0: none).
+
+    Args:
+        engine: the database.
+        wanted: the version; this one's, except to load an older backup.
 
     Raises:
         ConfigError: a newer version of Wattcast made it, or its tables are not ours.
@@ -152,14 +156,15 @@ def migrate(engine: Engine) -> int:
             f"{engine.place}: made by a newer version of Wattcast (schema {found}, this one knows"
             f" {len(VERSIONS)}); remedy: upgrade Wattcast"
         )
-    for version in range(found + 1, len(VERSIONS) + 1):
+    for version in range(found + 1, wanted + 1):
         with engine.transaction() as session:
             session.execute(engine.schema_lock)
             if session.rows("SELECT 1 FROM schema_version WHERE version = $1", [version]):
                 continue  # another coordinator was faster
             _apply(engine, session, VERSIONS[version - 1])
             session.execute("INSERT INTO schema_version VALUES ($1)", [version])
-    _check(engine)
+    if wanted == len(VERSIONS):
+        _check(engine)
     return int(found)
 
 

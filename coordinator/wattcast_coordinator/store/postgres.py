@@ -10,10 +10,10 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 
-from wattcast_coordinator.store.engine import Rows, Session
+from wattcast_coordinator.store.engine import Read, Rows, Session
+from wattcast_coordinator.store.frames import days_ms
 from wattcast_coordinator.store.schema import STAGED, Series
 from wattcast_core.errors import ConfigError, MissingExtraError, StoreUnavailable
 from wattcast_core.units import EPOCH
@@ -24,7 +24,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("adbc-driver-postgresql", "postgresql") from error
 
-_DAY_MS = 86_400_000
 _OLDEST = 150_000
 # A server that hangs must be given up in seconds, so that the next one is tried.
 _PATIENCE = {
@@ -90,11 +89,18 @@ class PostgresEngine:
             cursor.execute(sql, parameters=tuple(parameters) or None)
             return list(cursor.fetchall())
 
-    def arrow(self, sql: str, parameters: Sequence[Any] = ()) -> pa.RecordBatchReader:
+    @contextmanager
+    def snapshot(self) -> Iterator[Read]:
         """See ``Engine``."""
         with self._explained(), self._reader() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, parameters=tuple(parameters) or None)
-            return pa.Table.from_batches(cursor.fetch_record_batch()).to_reader()
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+            def read(sql: str, parameters: Sequence[Any]) -> pa.RecordBatchReader:
+                cursor.execute(sql, parameters=tuple(parameters) or None)
+                return cursor.fetch_record_batch()
+
+            yield read
+            cursor.execute("COMMIT")
 
     def series_sql(self, name: str, columns: str, key: tuple[str, ...], /) -> Sequence[str]:
         """Daily partitions; the key finds a server's rows, BRIN a stretch of time."""
@@ -185,6 +191,9 @@ class _Session:
         self.execute(f"DELETE FROM new_{table}")
         self._cursor.adbc_ingest(f"new_{table}", rows, mode="append", temporary=True)
 
+    def load(self, table: str, rows: pa.Table) -> None:
+        self._cursor.adbc_ingest(table, rows, mode="append")
+
     def make_room(self, series: Series, days_ms: Sequence[int]) -> None:
         for day_ms in days_ms:
             day = _day(day_ms)
@@ -199,8 +208,7 @@ class _Session:
 
     def add(self, series: Series, rows: pa.Table) -> None:
         """The primary key finds what is there already, also what another coordinator wrote."""
-        at_ms = rows[series.time].cast(pa.int64()).to_numpy()
-        self.make_room(series, (np.unique(at_ms // _DAY_MS) * _DAY_MS).tolist())
+        self.make_room(series, days_ms(rows[series.time]))
         self.stage(series.name, rows)
         columns = ", ".join(f'"{name}"' for name in series.columns)
         self.execute(

@@ -15,6 +15,7 @@ from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
@@ -24,7 +25,6 @@ from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
-_PRUNE_CYCLES = 288
 _SHOW_REAL_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -59,9 +59,6 @@ class Leader:
             event = RaiseEvent(Severity.INFO, "leader", text, self._parts.now())
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
-            async with self._parts.guard("telling the database which meter is on which feed"):
-                meters = {p.id: (p.feed, p.rack, "pdu") for p in self._parts.site.pdu}
-                await self._parts.store.describe(meters, self._parts.now())
             tasks.create_task(self._show(intents))
             await self._cycles(state, keeper, actions)
 
@@ -71,18 +68,14 @@ class Leader:
             await self._registry.join(hello.agent, hello.rack, self._parts.now())
 
     async def _cycles(self, state: State, keeper: StateKeeper, actions: Actions) -> None:
-        count = 0
+        upkeep = Upkeep(self._parts)
+        await upkeep.begin()
         at = step_floor(self._parts.now(), self._decision.step_s)
         while True:
             at = max(at + timedelta(seconds=self._decision.step_s), self._floor_now())
             await self._until_step(at)
             state = await self._cycle(at, state, keeper, actions)
-            count += 1
-            async with self._parts.guard("adding up by minute"):
-                await self._parts.store.roll_up(at)
-            if count % _PRUNE_CYCLES == 0:
-                async with self._parts.guard("pruning the database"):
-                    await self._parts.store.prune(at)
+            await upkeep.after_cycle(at)
 
     async def _cycle(
         self, at: datetime, state: State, keeper: StateKeeper, actions: Actions

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import assert_never
 
 from wattcast_configs.control import Control
@@ -37,7 +38,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parts:
-    """The edges and the board between them."""
+    """The edges and the board between them.
+
+    Attributes:
+        folder: where the coordinator's file was read from: its relative paths begin there.
+    """
 
     control: Control
     site: Site
@@ -48,6 +53,7 @@ class Parts:
     handler: Handler
     executor: Executor
     migrator: Migrator
+    folder: Path = Path()
 
     def now(self) -> datetime:
         """Data time now."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from wattcast_coordinator.ports import RaiseEvent
@@ -123,6 +124,16 @@ class Upkeep(Protocol):
 
     def prune(self, now: datetime, raw_days: float, rollup_days: float) -> None:
         """Delete raw rows and roll-ups older than their days; what is due is added up first."""
+
+    def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """Take a backup if the newest in ``folder`` is older than ``every``; any thread.
+
+        Args:
+            folder: holds one folder a backup, named by the time.
+            now: data time.
+            every: time from one backup to the next.
+            keep: how many are kept.
+        """
 
     def close(self) -> None:
         """Let the database go."""

@@ -4,9 +4,10 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store import dimensions, frames, rollup
+from wattcast_coordinator.store import backup, dimensions, frames, rollup
 from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
 from wattcast_coordinator.store.engine import Engine
 from wattcast_coordinator.store.migrations import migrate
@@ -107,6 +108,11 @@ class SqlStore(Store):
         """See ``Upkeep``."""
         self.roll_up(now, raw_days)
         rollup.prune(self.engine, now, raw_days, rollup_days)
+
+    def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """See ``Upkeep``."""
+        if now - backup.newest(folder) >= every:
+            backup.rotate(self.engine, folder, now, keep)
 
     def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
         """See ``Archive``."""

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from wattcast_coordinator.ports import RaiseEvent
@@ -64,6 +65,10 @@ class AsyncStore:
         """Delete what is older than its time; call it once in a while."""
         days = self._days
         await self._in(self._writer, lambda: self._store.prune(now, days.raw, days.rollup))
+
+    async def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """Take a backup if the newest in ``folder`` is older than ``every``."""
+        await asyncio.to_thread(self._store.back_up, folder, now, every, keep)
 
     async def acknowledged(self, agent: str) -> int:
         """Highest sequence stored for an agent, -1 if none or while the database is away.

@@ -92,8 +92,8 @@ def test_a_metric_the_server_lacks_is_absent_not_zero():
 async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
     url, body = endpoint
     rack = bench.rack_of(servers=[("s1", url), ("s2", "http://127.0.0.1:1/metrics")])
-    poller = Poller(rack, profiles)
-    poll = await poller.poll(NOW)
+    poller = Poller(rack, profiles, lambda: NOW, scrape_real_s=0.0)
+    poll = await poller.poll()
     s1 = {s.quantity: s.value for s in poll.samples if s.source == "s1"}
     assert s1 == pytest.approx(WANTED)
     s2 = [s for s in poll.samples if s.source == "s2"]
@@ -110,7 +110,7 @@ async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
         (TEXT, "503 Service Unavailable", Quality.MISSING),
     ]:
         body.update(text=text, status=status)
-        poll = await poller.poll(NOW)
+        poll = await poller.poll()
         load = next(s for s in poll.samples if (s.source, s.quantity) == ("s1", "load1"))
         assert load.quality is quality, text
         assert next(d for d in poll.devices if d.device == "s1").problem
@@ -119,4 +119,4 @@ async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
 
 def test_an_address_without_scheme_is_a_configuration_error(bench, profiles):
     with pytest.raises(ConfigError, match="server s1: node_exporter 'host:9100'"):
-        Poller(bench.rack_of(servers=[("s1", "host:9100")]), profiles)
+        Poller(bench.rack_of(servers=[("s1", "host:9100")]), profiles, lambda: NOW)

@@ -13,7 +13,7 @@ from wattcast_agent.devices.connect import Connections, Unit
 from wattcast_agent.devices.freeze import Freeze
 from wattcast_agent.devices.host import read_host
 from wattcast_agent.devices.lateness import Lateness
-from wattcast_agent.devices.node_exporter import NodeExporter, new_client
+from wattcast_agent.devices.node_exporter import NodeExporter, new_pool
 from wattcast_agent.devices.worker import Member, Told, Worker
 from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device, Rack
@@ -72,7 +72,7 @@ class Poller:
         self._scrape_real_s = scrape_real_s
         self._connections = Connections()
         self._units = {d.id: self._unit(d, profiles) for d in rack.device}
-        self._http = new_client()
+        self._http = new_pool()
         exporters = [
             NodeExporter(s.id, s.node_exporter, self._http) for s in rack.server if s.node_exporter
         ]

@@ -63,8 +63,7 @@ def state(poll, name):
 
 
 def powers(poll, name):
-    wanted = ("power_w", "device.power_w")
-    return [s for s in poll.samples if s.source == name and s.quantity in wanted]
+    return [s for s in poll.samples if (s.source, s.quantity) == (name, "inlet.1.power_w")]
 
 
 async def test_telegraf_14317_a_transaction_out_of_step_recovers_without_a_restart(

@@ -222,9 +222,7 @@ class DeviceMember:
 
     def __init__(self, unit: Unit, budget_real_s: float) -> None:
         self.name = unit.device.id
-        transport = unit.profile.transport
-        one_answer_real_s = 1.5 * transport.timeout_real_s
-        self.budget_real_s = max(budget_real_s, one_answer_real_s) + 2 * transport.wake_real_s
+        self.budget_real_s = budget_real_s + 2 * unit.profile.transport.wake_real_s
         self._unit = unit
 
     async def read(self) -> Answer:

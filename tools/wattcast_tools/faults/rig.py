@@ -13,6 +13,7 @@ from wattcast_configs.point import Point
 from wattcast_configs.profile import Profile, Transport
 from wattcast_configs.rack import Agent, Device, Rack, Snmp
 from wattcast_core.modbus.registers import encode_number
+from wattcast_core.points import INLET_POWER_W
 from wattcast_core.samples import Quality
 from wattcast_tools.faults import modbus, snmp
 
@@ -40,11 +41,15 @@ def _profile(name: str, protocol: str, transport: Transport, *points: Point) -> 
 
 _REGISTERS = tuple(
     Point(quantity, *_WIDE, address=address, type="f32")
-    for quantity, address in (("power_w", _POWER), ("energy_wh", _ENERGY), ("voltage_v", _HOLE))
+    for quantity, address in (
+        (INLET_POWER_W, _POWER),
+        ("inlet.1.energy_wh", _ENERGY),
+        ("inlet.1.voltage_v", _HOLE),
+    )
 )
 _OBJECTS = tuple(
     Point(quantity, *_WIDE, oid=f"{_OID}.{n}.0", scale=0.001)
-    for n, quantity in enumerate(("power_w", "energy_wh"), 1)
+    for n, quantity in enumerate((INLET_POWER_W, "inlet.1.energy_wh"), 1)
 )
 _MODBUS = _profile("rig_modbus", "modbus", Transport(function=3, max_gap=64), *_REGISTERS)
 _SLEEPY = Transport(function=3, max_gap=64, wake_real_s=modbus.WAKE_REAL_S)
@@ -172,7 +177,7 @@ def _judge(poll: Poll, room: Sequence[One], found: Mapping[str, Found]) -> None:
     ones = {one.name: one for one in room}
     for sample in poll.samples:
         one = ones.get(sample.source)
-        if one is None or sample.quantity != "power_w":
+        if one is None or sample.quantity != INLET_POWER_W:
             continue
         note = found[one.name]
         if sample.quality is Quality.GOOD:

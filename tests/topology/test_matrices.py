@@ -21,7 +21,7 @@ def every_single_loss(network):
 
 def evaluated(network, lost, loads, out=None):
     """(matrices, base and rows as [.., H + R] and variances)."""
-    matrices = build(network, lost, out)
+    matrices = build(network, lost, out).adding
     mean_w, factor_w, variance = loads
     gathered = gather(matrices.buckets, network.share)
     return matrices, sums(matrices, gathered, np.hstack([mean_w, factor_w]), variance)
@@ -92,7 +92,7 @@ def two_feeds(cord, share=None, needed=None, alt=()):
 
 def kept_losses(network, node):
     """Single losses kept for a node."""
-    matrices = build(network, every_single_loss(network))
+    matrices = build(network, every_single_loss(network)).adding
     rows = (matrices.node == node) & matrices.kept
     return {int(c) - 1 for c in matrices.case[rows]}
 
@@ -107,7 +107,7 @@ def test_exception_both_cords_on_one_feed_keep_their_own_losses():
 
 def test_exception_a_switch_that_stays_live_when_the_feed_goes():
     network = two_feeds([[8, 7], [4, 6]], alt=[(4, 6)])  # 8: ATS on 4, else 6
-    matrices = build(network, every_single_loss(network))
+    matrices = build(network, every_single_loss(network)).adding
     seven = (matrices.node == 7) & matrices.kept
     assert {int(c) - 1 for c in matrices.case[seven]} == {8}, "only the switch itself moves it"
 

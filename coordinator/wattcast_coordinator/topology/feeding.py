@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
-from wattcast_coordinator.topology.network import Network, levels
+from wattcast_coordinator.topology.network import Network
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +67,12 @@ def energise(network: Network, lost: Sequence[IntArray], out: IntArray | None = 
     moved = np.zeros((max(len(switches), 1), cases), bool)
     switch = np.full(count, -1)
     switch[switches] = np.arange(len(switches))
-    layers = levels(network.parent, network.alt)
-    for nodes in layers[1:]:
+    for nodes in network.layers[1:]:
         plain = nodes[network.alt[nodes] < 0]
         live[plain] &= live[network.parent[plain]]
         rerouted[plain] = rerouted[network.parent[plain]]
         _transfer(network, nodes[network.alt[nodes] >= 0], switch, (live, rerouted, moved))
-    path = _base_paths(network, moved[:, 0], switch, len(layers))
+    path = _base_paths(network, moved[:, 0], switch, len(network.layers))
     return Feeding(network, live, rerouted, moved, switch, path)
 
 

@@ -1,6 +1,7 @@
 """How power can reach servers: sources, switches and cords as arrays."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: ``layers`` are kept once made
 class Network:
     """N nodes, S servers with up to C cords.
 
@@ -35,6 +36,11 @@ class Network:
 
     def __len__(self) -> int:
         return len(self.parent)
+
+    @cached_property
+    def layers(self) -> list[IntArray]:
+        """Nodes grouped so that the sources of each stand in an earlier group."""
+        return levels(self.parent, self.alt)
 
 
 def of_instance(instance: Instance, ats_source: IntArray | None = None) -> Network:

@@ -49,7 +49,7 @@ def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
 def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
     store.write("a", batch(0, power_w=math.nan))
     store.write("a", batch(1))
-    store.write("a", Batch(2, samples=(missing("pdu1", "power_w", START),)))
+    store.write("a", Batch(2, samples=(missing("pdu1", "inlet.1.power_w", START),)))
     first, second = store.history("s1", START)
     assert math.isnan(first.power_w)
     assert math.isnan(first.cpu_pct)

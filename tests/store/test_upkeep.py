@@ -20,8 +20,8 @@ SECOND = timedelta(seconds=1)
 BEGIN = datetime(2026, 1, 1)  # noqa: DTZ001 - as the database keeps it
 
 
-def _readings(first, count, value=10.0, source="pdu1"):
-    return Batch(0, tuple(Sample(source, "power_w", value + n, START + (first + n) * 10 * SECOND)
+def _readings(first, count, value=10.0, source="pdu1", name="inlet.1.power_w"):
+    return Batch(0, tuple(Sample(source, name, value + n, START + (first + n) * 10 * SECOND)
                           for n in range(count)))  # fmt: skip
 
 
@@ -80,6 +80,23 @@ def test_feeds_follow_their_meters_through_a_change_and_show_the_newest_minute(s
     store.write("a", _readings(6, 3, 110.0, source="pdu2"))
     shown = [((p.at - START) // SECOND, p.feed, p.power_w, p.meters) for p in store.feeds(START)]
     assert shown == [(0, "A", 12.5, 1), (0, "B", 112.5, 1), (60, "B", 122.0, 2)]
+
+
+def test_a_meter_counts_once_by_its_own_total_or_by_the_sum_of_its_inlets(store):
+    store.describe({"two": ("A", "r1", "pdu"), "total": ("B", "r1", "pdu")}, START)
+    for source, name, watts in (
+        ("two", "inlet.1.power_w", 100.0), ("two", "inlet.2.power_w", 20.0),
+        ("two", "inlet.1.L1.power_w", 60.0), ("two", "outlet.1.power_w", 7.0),
+        ("total", "device.power_w", 99.0), ("total", "inlet.1.power_w", 90.0),
+        ("other", "inlet.1.power_w", 1.0),
+    ):  # fmt: skip
+        store.write("a", _readings(0, 1, watts, source, name))
+    for _ in range(2):  # from raw rows, then from minutes
+        assert [(p.feed, p.power_w, p.meters) for p in store.feeds(START)] == [
+            ("A", 120.0, 1),
+            ("B", 99.0, 1),
+        ]
+        store.roll_up(START + 60 * SECOND, 7)
 
 
 def test_a_server_that_changes_application_closes_one_row_and_opens_another(store):

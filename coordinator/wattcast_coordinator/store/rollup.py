@@ -37,18 +37,25 @@ _RULES = (
         max(value) AS value_max""",
     ),
 )  # table of minutes, raw table, SQL of the columns after the key
-# A feed's minute: the sum over its meters of their means. Minutes not yet rolled up come from raw.
-FEEDS_SQL = (
-    "SELECT m.feed, s.ts, sum(s.value) AS power_w, count(s.value) AS meters FROM ("
-    " SELECT source, ts, value FROM samples_1m WHERE quantity = 'power_w' AND ts >= $1"
-    " UNION ALL"
-    " SELECT source, date_trunc('minute', ts), avg(value) FROM samples"
-    " WHERE quantity = 'power_w' AND ts >= greatest($1,"
-    " coalesce((SELECT max(ts) + INTERVAL '1 minute' FROM samples_1m), $1))"
-    " AND source IN (SELECT source FROM meters) GROUP BY 1, 2"
-    ") AS s JOIN meters AS m ON m.source = s.source AND s.ts >= m.valid_from AND s.ts < m.valid_to"
-    " GROUP BY 1, 2 ORDER BY 2, 1"
+_TOTALS = (
+    "(quantity = 'device.power_w' OR quantity LIKE 'inlet.%.power_w'"
+    " AND quantity NOT LIKE 'inlet.%.%.power_w')"
 )
+# A feed's minute: the sum over its meters of their means; a meter's is its own total, else that of
+# its inlets (see wattcast_core.points). Minutes not yet added up come from the raw rows.
+FEEDS_SQL = f"""
+SELECT m.feed, s.ts, sum(s.power_w) AS power_w, count(s.power_w) AS meters
+FROM (SELECT source, ts, coalesce(max(CASE WHEN quantity = 'device.power_w' THEN value END),
+        sum(value)) AS power_w
+    FROM (SELECT source, quantity, ts, value FROM samples_1m WHERE {_TOTALS} AND ts >= $1
+        UNION ALL
+        SELECT source, quantity, date_trunc('minute', ts), avg(value) FROM samples
+        WHERE {_TOTALS} AND ts >= greatest($1,
+            coalesce((SELECT max(ts) + INTERVAL '1 minute' FROM samples_1m), $1))
+        GROUP BY 1, 2, 3) AS r
+    GROUP BY source, ts) AS s
+JOIN meters AS m ON m.source = s.source AND s.ts >= m.valid_from AND s.ts < m.valid_to
+GROUP BY 1, 2 ORDER BY 2, 1"""
 
 
 def mark(session: Session, series: Iterable[Series]) -> None:

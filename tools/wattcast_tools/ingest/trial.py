@@ -18,7 +18,7 @@ from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.open import open_store
 from wattcast_core.errors import WattcastError
 from wattcast_core.messages import Batch
-from wattcast_tools.ingest.load import START, STEP_S, VALUES, Agent, Room, power_w
+from wattcast_tools.ingest.load import POWER, START, STEP_S, VALUES, Agent, Room, power_w
 from wattcast_tools.ingest.postgres_server import PostgresServer, free_port
 
 _DAY_STEPS = round(86_400 / STEP_S)
@@ -117,7 +117,7 @@ def run(plan: Plan, url: str, postgres: PostgresServer | None = None) -> Json:
 
 
 def _write_history(room: Room, url: str) -> None:
-    """A day of the rack PDUs' meters and an hour of all servers, as if stored before."""
+    """A day of the rack PDUs' power and an hour of all servers, added up as they would be."""
     store = open_store(url)
     for number in range(room.racks):
         agent = Agent(room, number)
@@ -125,13 +125,14 @@ def _write_history(room: Room, url: str) -> None:
         for first in range(0, _DAY_STEPS, _CHUNK_STEPS):
             chunk = list(steps[first : first + _CHUNK_STEPS])
             servers = agent.signatures(chunk) if first >= _DAY_STEPS - _HOUR_STEPS else ()
-            store.write("history", Batch(0, agent.samples(chunk), servers))
+            store.write("history", Batch(0, agent.samples(chunk, POWER), servers))
     meters = {
         pdu: (feed, room.rack(number), "pdu")
         for number in range(room.racks)
         for pdu, feed in room.pdus(number).items()
     }
     store.describe(meters, START)
+    store.roll_up(START + timedelta(days=1), 7)
     store.close()
 
 

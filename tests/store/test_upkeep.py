@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from store_rows import START, STEP, batch
 
 from wattcast_coordinator.store import migrations
+from wattcast_coordinator.store.contract import WorkloadPower
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.dimensions import insert
 from wattcast_core.errors import ConfigError
@@ -196,3 +197,15 @@ def test_who_believed_what_when_is_one_row_a_target_time(store):
     )
     assert len(found) == 12
     assert found[-1] == (BEGIN + 12 * STEP, 3600.0, 1.0, 2.0, 3.0, 4.0, "m1")
+
+
+def test_watts_of_workloads_are_kept_once_a_step(store):
+    rows = [
+        WorkloadPower(name, START, "s1", watts, 5.0) for name, watts in (("a", 10.0), ("b", 20.0))
+    ]
+    store.write_workloads(rows)
+    store.write_workloads([*rows, WorkloadPower("a", START + STEP, "s2", 11.0, 5.0)])
+    found = store.engine.rows(
+        "SELECT workload, server, power_w, idle_w FROM workload_power ORDER BY 1, 2"
+    )
+    assert found == [("a", "s1", 10.0, 5.0), ("a", "s2", 11.0, 5.0), ("b", "s1", 20.0, 5.0)]

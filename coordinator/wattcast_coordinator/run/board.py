@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from wattcast_coordinator.aggregate.usage import UsageMeter
 from wattcast_coordinator.ports import MoveState, MoveStatus, RaiseEvent, Severity
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
@@ -32,6 +33,7 @@ class Board:
         self.agents: dict[str, datetime] = {}
         self.racks: dict[str, str] = {}
         self.placement: dict[str, str] = {}
+        self.usage = UsageMeter()
         self.moves: dict[str, MoveStatus] = {}
         self.results: list[CommandResult] = []
         self.reactions_real_s: deque[float] = deque(maxlen=_REACTIONS_KEPT)
@@ -46,6 +48,7 @@ class Board:
         _newest(self.signatures, {s.server: s for s in batch.signatures}, "at")
         _newest(self.devices, {d.device: d for d in batch.devices}, "at")
         _newest(self.forecasts, {f.server: f for f in batch.forecasts}, "issued_at")
+        self.usage.take(batch.samples)
         if batch.live:
             self.agents[agent] = now
         for forecast in batch.forecasts:

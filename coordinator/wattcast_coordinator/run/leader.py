@@ -128,6 +128,7 @@ class Leader:
             moves=tuple(board.moves.values()),
             results=tuple(board.results),
             agents=dict(board.agents),
+            usage=board.usage.usage(board.placement, self._alive_since(at)),
         )
 
     async def _remember_power(self) -> None:
@@ -141,9 +142,11 @@ class Leader:
         """Wait for the step's end, then for its forecasts, but not for a silent agent."""
         start_real_s = self._parts.clock.real_s(at)
         await asyncio.sleep(max(0.0, start_real_s - time.time()))
-        since = at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
         left_s = start_real_s + self._decision.settle_real_s - time.time()
-        await self._parts.board.wait_complete(at, since, left_s)
+        await self._parts.board.wait_complete(at, self._alive_since(at), left_s)
+
+    def _alive_since(self, at: datetime) -> datetime:
+        return at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
 
     def _floor_now(self) -> datetime:
         return step_floor(self._parts.now(), self._decision.step_s)

@@ -3,9 +3,12 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from wattcast_coordinator.aggregate.attribution import attribute
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.store.contract import WorkloadPower
 
 _PRUNE_CYCLES = 288
+_FRESH_STEPS = 2
 
 
 class Upkeep:
@@ -23,6 +26,8 @@ class Upkeep:
     async def after_cycle(self, at: datetime) -> None:
         """Do what is due at the end of the cycle of ``at``."""
         self._count += 1
+        async with self._parts.guard("attributing watts to workloads"):
+            await self._attribute(at)
         async with self._parts.guard("adding up by minute"):
             await self._parts.store.roll_up(at)
         if self._count % _PRUNE_CYCLES == 0:
@@ -34,3 +39,24 @@ class Upkeep:
                 every = timedelta(days=config.backup_days)
                 folder = self._parts.folder / Path(config.backup_dir)
                 await self._parts.store.back_up(folder, at, every, config.backups_kept)
+
+    async def _attribute(self, at: datetime) -> None:
+        """Keep the watts of each workload in the newest step of its server."""
+        board, site = self._parts.board, self._parts.site
+        sizes: dict[str, dict[str, float]] = {}
+        for workload in site.workload:
+            server = board.placement.get(workload.id, workload.server)
+            sizes.setdefault(server, {})[workload.id] = workload.cpu
+        since = at - timedelta(seconds=_FRESH_STEPS * self._parts.control.decision.step_s)
+        usage = board.usage.usage(board.placement, since)
+        idle_w = {server.id: server.idle_w for server in site.server}
+        rows = [
+            WorkloadPower(name, signature.at, server, watts.power_w, watts.idle_w)
+            for server, here in sizes.items()
+            if (signature := board.signatures.get(server)) and signature.at >= since
+            for name, watts in attribute(
+                signature.power_w, idle_w.get(server, 0.0), here, usage
+            ).items()
+        ]
+        if rows:
+            await self._parts.store.write_workloads(rows)

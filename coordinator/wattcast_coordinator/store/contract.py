@@ -48,6 +48,17 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadPower:
+    """Watts of one workload in one step, and the part of them that it has by its size."""
+
+    workload: str
+    at: datetime
+    server: str
+    power_w: float
+    idle_w: float
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much is stored.
 
@@ -77,6 +88,9 @@ class Ingest(Protocol):
 
     def write_audit(self, entry: AuditEntry) -> None:
         """Keep who did what to what."""
+
+    def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """Keep what workloads drew; the first word on a workload and step holds."""
 
     def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """Which meter measures a feed from ``at`` on; what it measured before stays known.

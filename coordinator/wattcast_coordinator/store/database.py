@@ -8,10 +8,17 @@ from pathlib import Path
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store import backup, dimensions, frames, rollup
-from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
+from wattcast_coordinator.store.contract import (
+    AuditEntry,
+    Counts,
+    FeedPoint,
+    HistoryPoint,
+    Store,
+    WorkloadPower,
+)
 from wattcast_coordinator.store.engine import Engine
 from wattcast_coordinator.store.migrations import migrate
-from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL
+from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL, WORKLOAD_POWER
 from wattcast_core.forecast import Kind
 from wattcast_core.messages import Batch
 from wattcast_core.units import EPOCH
@@ -93,6 +100,12 @@ class SqlStore(Store):
                 "INSERT INTO audit (ts, actor, action, subject, detail) VALUES ($1,$2,$3,$4,$5)",
                 [_naive(entry.at), entry.actor, entry.action, entry.subject, entry.detail],
             )
+
+    def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """See ``Ingest``."""
+        listed = [(r.workload, _naive(r.at), r.server, r.power_w, r.idle_w) for r in rows]
+        with self.engine.transaction() as session:
+            session.add(WORKLOAD_POWER, frames.table(WORKLOAD_POWER.columns, listed))
 
     def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """See ``Ingest``."""

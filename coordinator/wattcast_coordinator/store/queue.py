@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
+from wattcast_coordinator.store.contract import (
+    AuditEntry,
+    Counts,
+    FeedPoint,
+    HistoryPoint,
+    Store,
+    WorkloadPower,
+)
 from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
@@ -52,6 +59,10 @@ class AsyncStore:
     async def write_audit(self, entry: AuditEntry) -> None:
         """Keep who did what."""
         await self._in(self._writer, lambda: self._store.write_audit(entry))
+
+    async def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """As of the Store."""
+        await self._in(self._writer, lambda: self._store.write_workloads(rows))
 
     async def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """As of the Store."""

@@ -85,9 +85,14 @@ class PostgresEngine:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """See ``Engine``."""
-        with self._explained(), self._reader() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, parameters=tuple(parameters) or None)
-            return list(cursor.fetchall())
+        with self._explained():
+            try:
+                return self._ask(sql, parameters)
+            except Error as error:
+                if not _is_transient(error):
+                    raise
+                self._drop_idle()  # connections to a server that has restarted since
+                return self._ask(sql, parameters)
 
     @contextmanager
     def snapshot(self) -> Iterator[Read]:
@@ -126,10 +131,18 @@ class PostgresEngine:
     def close(self) -> None:
         """See ``Engine``."""
         self._give_up_transaction(drop=True)
+        self._drop_idle()
+
+    def _ask(self, sql: str, parameters: Sequence[Any]) -> Rows:
+        with self._reader() as connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters=tuple(parameters) or None)
+            return list(cursor.fetchall())
+
+    def _drop_idle(self) -> None:
         with self._lock:
-            for connection in self._idle:
-                _close(connection)
-            self._idle = []
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            _close(connection)
 
     def _give_up_transaction(self, *, drop: bool = False) -> None:
         if self._writer is None:
@@ -161,8 +174,7 @@ class PostgresEngine:
         try:
             yield
         except Error as error:
-            state = error.sqlstate
-            if state and not state.startswith(_TRANSIENT):
+            if not _is_transient(error):
                 raise
             raise StoreUnavailable(
                 f"{self.place}: nothing was stored, and agents keep what they sent"
@@ -215,6 +227,10 @@ class _Session:
             f"INSERT INTO {series.name} ({columns}) SELECT {columns} FROM new_{series.name}"
             " ON CONFLICT DO NOTHING"
         )
+
+
+def _is_transient(error: Error) -> bool:
+    return not error.sqlstate or error.sqlstate.startswith(_TRANSIENT)
 
 
 def _connect_writer(uri: str, place: str) -> Any:

@@ -96,8 +96,7 @@ class PostgresServer:
         for child in map(int, listed.split()):
             with suppress(ProcessLookupError):
                 os.kill(child, 9)
-            while Path(f"/proc/{child}").exists():
-                time.sleep(0.01)
+            _await_end(Path(f"/proc/{child}/stat"))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -127,3 +126,15 @@ class PostgresServer:
         if done.returncode:
             raise WattcastError(f"{program}: {done.stderr}{done.stdout}")
         return str(done.stdout).strip()
+
+
+def _await_end(stat: Path) -> None:
+    """Return when the process is gone, or is a zombie that nobody reaps; after 2 s anyway."""
+    for _ in range(200):
+        try:
+            ended = stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return
+        if ended:
+            return
+        time.sleep(0.01)

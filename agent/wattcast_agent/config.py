@@ -60,18 +60,18 @@ def _check_pace(agent: Agent) -> None:
 
 def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:
     hosts = {h.id: h for h in rack.server}
-    cords: dict[str, tuple[str, int]] = {}
+    cords: dict[tuple[str, str], tuple[str, int]] = {}
     for device in rack.device:
-        if device.server:
-            host = hosts.get(device.server)
-            if host is None or not 0 <= device.cord < host.cords:
+        for part, (server, cord) in device.measured().items():
+            host = hosts.get(server)
+            if host is None or not 0 <= cord < host.cords:
                 raise ConfigError(
-                    f"device {device.id}: server '{device.server}' has no cord {device.cord};"
+                    f"device {device.id}: server '{server}' has no cord {cord};"
                     " give [[server]] id and cords"
                 )
-            if (device.server, device.cord) in cords.values():
+            if (server, cord) in cords.values():
                 raise ConfigError(f"device {device.id}: its cord already has a meter")
-            cords[device.id] = (device.server, device.cord)
+            cords[device.id, f"{part}.power_w"] = (server, cord)
     a = rack.agent
     specs = tuple(
         HostSpec(h.id, h.cords, Tags(a.site, a.rack, h.application, h.version, h.os, h.criticality))

@@ -15,11 +15,12 @@ from wattcast_core.commands import AtsCommand
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
 from wattcast_core.messages import Batch
+from wattcast_core.points import ACTIVE_SOURCE, PREFERRED_SOURCE
 from wattcast_core.samples import Sample
 from wattcast_core.signature import Signature
 
 _IMBALANCED_POLLS = 3  # in a row, before it is told: loads change between two reads of a sweep
-_WATCHED = ("active_source", "preferred_source")
+_WATCHED = (ACTIVE_SOURCE, PREFERRED_SOURCE)
 
 
 class Forecasts(Protocol):
@@ -213,21 +214,19 @@ def _step_batch(state: State, steps: Sequence[tuple[Signature, ...]]) -> Batch:
         if signatures:
             end = signatures[0].at + timedelta(seconds=signatures[0].step_s)
             forecasts = state.forecasts.update(signatures, end, state.sampled_real_s)
-    hosts = {host.id for host in state.setup.layout.hosts}
+    silent = state.setup.layout.silent
     return Batch(
         sequence=0,
-        samples=tuple(s for s in state.samples if _worth(s, state.setup.layout, hosts)),
+        samples=tuple(s for s in state.samples if _worth(s, state.setup.layout, silent)),
         signatures=tuple(s for signatures in steps for s in signatures),
         forecasts=tuple(forecasts),
         devices=tuple(state.devices.values()),
     )
 
 
-def _worth(sample: Sample, layout: Layout, hosts: set[str]) -> bool:
+def _worth(sample: Sample, layout: Layout, silent: frozenset[str]) -> bool:
     """Raw samples that are sent: of cord meters the power; hosts are in their signatures."""
-    if sample.source in layout.cords:
-        return sample.quantity == "power_w"
-    return sample.source not in hosts
+    return sample.source not in silent or (sample.source, sample.quantity) in layout.cords
 
 
 def _news(before: DeviceState | None, after: DeviceState) -> bool:

@@ -1,37 +1,28 @@
 """One quantity of a device family: where it stands and what it means."""
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from wattcast_core.errors import ConfigError
 from wattcast_core.modbus.registers import WORD_ORDERS, width
+from wattcast_core.points import QUANTITIES, STATES, words_of
 
 CERTAINTIES = ("A", "B", "C")
-QUANTITIES = (
-    *("power_w", "power_l1_w", "power_l2_w", "power_l3_w", "apparent_power_va", "power_factor"),
-    *("voltage_v", "voltage_l2_v", "voltage_l3_v", "current_a", "current_l2_a", "current_l3_a"),
-    *("frequency_hz", "energy_wh", "energy_export_wh", "phase_angle_deg"),
-    *("temperature_c", "humidity_pct", "dew_point_c"),
-    *("active_source", "preferred_source", "source_1_available", "source_2_available"),
-    *("source_1_voltage_v", "source_2_voltage_v", "source_1_frequency_hz", "source_2_frequency_hz"),
-    *("redundant", "overcurrent", "phase_in_sync", "switch_ok", "hardware_ok", "comms_ok"),
-    *("supply_1_ok", "supply_2_ok", "panel_locked", "state"),
-    *("load_pct", "battery_charge_pct", "battery_runtime_s", "on_battery", "on_bypass"),
-)
 _OID = re.compile(r"1(\.(\d+|\{i\}))+")
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One quantity: value = scale * raw + offset, or map[raw] where a map is given.
+    """One reading: value = scale * raw + offset, or the word map[raw] where it is a state.
 
     A Modbus point has an address and a type, an SNMP point an OID.
 
     Attributes:
-        quantity: canonical name with unit (QUANTITIES), after the part it belongs to if that is
-            not the device: ``outlet.7.power_w``.
+        quantity: its name (see ``wattcast_core.points``): ``outlet.7.power_w``; in a repeat
+            without the part: ``power_w``.
         minimum: lowest believable value (after scaling); outside is invalid.
         maximum: highest believable value (after scaling).
         address: first register, 0-based as on the wire.
@@ -41,16 +32,16 @@ class Point:
         celsius_from: OID that says which scale a temperature is given in; a device that says
             neither ``celsius_is`` nor ``fahrenheit_is`` has no temperature.
         invalid: raw values by which the device says "not available".
-        map: raw value (as text) -> value, for states; any other raw value is invalid.
-        alarm: value (as text) -> what is wrong with the device then, for an operator.
+        map: raw value (as text) -> word of the state; any other raw value is invalid.
+        alarm: word of the state -> what is wrong with the device then, for an operator.
         function: 0 = the transport's.
         word_order: empty = the transport's.
         certainty: A, B or C of the register facts; empty = the profile's.
     """
 
     quantity: str
-    minimum: float
-    maximum: float
+    minimum: float = -math.inf
+    maximum: float = math.inf
     address: int = -1
     type: str = ""
     oid: str = ""
@@ -61,7 +52,7 @@ class Point:
     celsius_is: int = 0
     fahrenheit_is: int = -1
     invalid: tuple[int, ...] = ()
-    map: Mapping[str, float] = field(default_factory=dict)
+    map: Mapping[str, str] = field(default_factory=dict)
     alarm: Mapping[str, str] = field(default_factory=dict)
     function: int = 0
     word_order: str = ""
@@ -69,7 +60,8 @@ class Point:
 
     def __post_init__(self) -> None:
         place = f"point {self.quantity}"
-        known(self.quantity.rpartition(".")[2], QUANTITIES, "point.quantity")
+        known(self.quantity.rpartition(".")[2], (*QUANTITIES, *STATES), "point.quantity")
+        self._check_words(place)
         known(self.function, (0, 3, 4), f"{place}.function")
         known(self.word_order, ("", *WORD_ORDERS), f"{place}.word_order")
         known(self.certainty, ("", *CERTAINTIES), f"{place}.certainty")
@@ -80,6 +72,13 @@ class Point:
                 check_oid(oid or self.oid, place)
         else:
             self._check_register(place)
+
+    def _check_words(self, place: str) -> None:
+        words = words_of(self.quantity)
+        if bool(words) != bool(self.map):
+            raise ConfigError(f"{place}: a state needs a map of raw values to words, others none")
+        for word in (*self.map.values(), *self.alarm):
+            known(word, words, f"{place}.map")
 
     def _check_register(self, place: str) -> None:
         if not self.type:

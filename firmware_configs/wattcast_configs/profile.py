@@ -25,6 +25,8 @@ class Transport:
         timeout_real_s: wait for one answer.
         word_order: ``big`` = high word first, ``little`` = low word first.
         max_oids: most objects asked for in one SNMP request.
+        single_client: true if the device serves one connection only: it is closed after use.
+        wake_real_s: how long a sleeping device takes to wake up; the first request is lost then.
     """
 
     function: int = 0
@@ -34,6 +36,8 @@ class Transport:
     timeout_real_s: float = 0.5
     word_order: str = "big"
     max_oids: int = 24
+    single_client: bool = False
+    wake_real_s: float = 0.0
 
     def __post_init__(self) -> None:
         known(self.function, (0, 3, 4), "transport.function")

@@ -1,8 +1,10 @@
 """The rack file: what one agent reads, and where it reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wattcast_configs.site import ClockConfig
+from wattcast_core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,7 @@ class Agent:
     Attributes:
         step_s: signature step in data seconds.
         poll_real_s: real seconds between two polls of a device.
+        scrape_real_s: real seconds between two readings of a server's own metrics.
         state_dir: where spool, fencing token and commissioning state live.
         cluster: zeroconf name of the coordinator to look for.
         interface: address zeroconf binds, e.g. 127.0.0.1; empty = all.
@@ -23,6 +26,7 @@ class Agent:
     site: str = ""
     step_s: float = 300.0
     poll_real_s: float = 1.0
+    scrape_real_s: float = 10.0
     cluster: str = "wattcast"
     interface: str = ""
 
@@ -76,6 +80,7 @@ class Device:
         unit: Modbus unit (device id).
         server: for a cord meter, the server whose cord it measures; empty for others.
         cord: index of that cord (0 or 1).
+        cords: of a device that meters several, part -> ``server/cord``: {"outlet.7" = "web-1/0"}.
         role: for an ATS input meter ``source_a`` or ``source_b`` of the ATS in ``ats``.
         lab: true on a simulated or bench device: lab_only commands are allowed.
         isolated: true if nobody else reaches the device's network: it may be commanded without
@@ -95,6 +100,24 @@ class Device:
     lab: bool = False
     isolated: bool = False
     snmp: Snmp = field(default_factory=Snmp)
+    cords: Mapping[str, str] = field(default_factory=dict)
+
+    def measured(self) -> dict[str, tuple[str, int]]:
+        """Part of the device -> (server, cord) whose power it measures.
+
+        Raises:
+            ConfigError: what stands in ``cords`` is no server and cord.
+        """
+        found = {"inlet.1": (self.server, self.cord)} if self.server else {}
+        for part, target in self.cords.items():
+            server, slash, cord = target.rpartition("/")
+            if not (slash and cord.isdecimal()):
+                raise ConfigError(
+                    f"device {self.id}: cords.\"{part}\" is '{target}'; give 'server/cord', as in"
+                    " 'web-1/0'"
+                )
+            found[part] = (server, int(cord))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

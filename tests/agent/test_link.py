@@ -31,7 +31,9 @@ class Bench:
     def add(self, count, size=1):
         for _ in range(count):
             n = self.spool.highest + 1
-            samples = tuple(Sample(f"m{i}", "power_w", n, from_epoch_s(n)) for i in range(size))
+            samples = tuple(
+                Sample(f"m{i}", "inlet.1.power_w", n, from_epoch_s(n)) for i in range(size)
+            )
             self.spool.append(codec.pack(Batch(0, samples=samples)))
         if self.link:
             self.link.wake()

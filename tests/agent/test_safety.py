@@ -281,8 +281,8 @@ def test_a_damaged_state_is_not_guessed():
 
 def states(**change):
     at = from_epoch_s(0)
-    read = {"active_source": 1.0, "preferred_source": 1.0, "phase_angle_deg": 2.0}
-    meter = {"voltage_v": 230.0, "frequency_hz": 50.0, "current_a": 1.0}
+    read = {"ats.active_source": 1.0, "ats.preferred_source": 1.0, "ats.phase_angle_deg": 2.0}
+    meter = {"inlet.1.voltage_v": 230.0, "inlet.1.frequency_hz": 50.0, "inlet.1.current_a": 1.0}
     parts = {
         "ats": DeviceState("ats", "ats", at, Quality.GOOD, read),
         "A": DeviceState("in-a", "meter", at, Quality.GOOD, meter),
@@ -300,15 +300,31 @@ def test_a_reading_combines_switch_and_input_meters():
     "change",
     [
         {"B": None},
-        {"A": DeviceState("in-a", "meter", from_epoch_s(0), Quality.STALE, {"voltage_v": 230.0})},
-        {"A": DeviceState("in-a", "meter", from_epoch_s(0), Quality.GOOD, {"voltage_v": 230.0})},
+        {
+            "A": DeviceState(
+                "in-a", "meter", from_epoch_s(0), Quality.STALE, {"inlet.1.voltage_v": 230.0}
+            )
+        },
+        {
+            "A": DeviceState(
+                "in-a", "meter", from_epoch_s(0), Quality.GOOD, {"inlet.1.voltage_v": 230.0}
+            )
+        },
         {
             "B": DeviceState(
-                "in-b", "meter", from_epoch_s(0), Quality.GOOD, {"voltage_v": -1.0, "current_a": 0}
+                "in-b",
+                "meter",
+                from_epoch_s(0),
+                Quality.GOOD,
+                {"inlet.1.voltage_v": -1.0, "inlet.1.current_a": 0},
             )
         },
         {"ats": DeviceState("ats", "ats", from_epoch_s(0), Quality.MISSING)},
-        {"ats": DeviceState("ats", "ats", from_epoch_s(0), Quality.GOOD, {"active_source": 7.0})},
+        {
+            "ats": DeviceState(
+                "ats", "ats", from_epoch_s(0), Quality.GOOD, {"ats.active_source": 7.0}
+            )
+        },
     ],
     ids=["no meter", "stale meter", "no current", "negative voltage", "no switch", "odd source"],
 )

@@ -170,7 +170,7 @@ async def test_a_bad_message_ends_its_own_stream_only(connect, server, messages,
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert why in text
     await bad.channel.close()
-    await good.say(Batch(1, samples=(Sample("pdu", "power_w", 1.0, AT),)))
+    await good.say(Batch(1, samples=(Sample("pdu", "inlet.1.power_w", 1.0, AT),)))
     assert await good.hear() == Ack(1)
     assert server.connected == {"good"}
 

@@ -13,45 +13,46 @@ PROFILES = load_profiles(protocol="modbus")
 
 # A second, independent reading of the register facts, in documented (mostly decimal or hexadecimal)
 # numbers: function, word order, certainty, then "type scale certainty? quantity=address ...".
+# The part all names of a profile belong to is left out.
 FACTS = {
     "abb_b23": (
         (3, "big", "C"),
-        "u32 0.1 voltage_v=0x5B00 voltage_l2_v=0x5B02 voltage_l3_v=0x5B04",
-        "u32 0.01 current_a=0x5B0C current_l2_a=0x5B0E current_l3_a=0x5B10",
+        "u32 0.1 L1.voltage_v=0x5B00 L2.voltage_v=0x5B02 L3.voltage_v=0x5B04",
+        "u32 0.01 L1.current_a=0x5B0C L2.current_a=0x5B0E L3.current_a=0x5B10",
         "i32 0.01 power_w=0x5B14",
         "u64 10 energy_wh=0x5000",
     ),
     "carlo_gavazzi_em24": (
         (4, "little", "B"),
-        "i32 0.1 voltage_v=0 voltage_l2_v=2 voltage_l3_v=4",
-        "i32 0.001 current_a=0x0C current_l2_a=0x0E current_l3_a=0x10",
-        "i32 0.1 power_l1_w=0x12 power_l2_w=0x14 power_l3_w=0x16 power_w=0x28",
+        "i32 0.1 L1.voltage_v=0 L2.voltage_v=2 L3.voltage_v=4",
+        "i32 0.001 L1.current_a=0x0C L2.current_a=0x0E L3.current_a=0x10",
+        "i32 0.1 L1.power_w=0x12 L2.power_w=0x14 L3.power_w=0x16 power_w=0x28",
         "i16 0.001 C power_factor=0x35",
         "i16 0.1 frequency_hz=0x37",
         "i32 100 energy_wh=0x42 energy_export_wh=0x5C",
     ),
     "carlo_gavazzi_em24_e1": (
         (4, "little", "B"),
-        "i32 0.1 voltage_v=0 voltage_l2_v=2 voltage_l3_v=4",
-        "i32 0.001 current_a=0x0C current_l2_a=0x0E current_l3_a=0x10",
-        "i32 0.1 power_l1_w=0x12 power_l2_w=0x14 power_l3_w=0x16 power_w=0x28",
+        "i32 0.1 L1.voltage_v=0 L2.voltage_v=2 L3.voltage_v=4",
+        "i32 0.001 L1.current_a=0x0C L2.current_a=0x0E L3.current_a=0x10",
+        "i32 0.1 L1.power_w=0x12 L2.power_w=0x14 L3.power_w=0x16 power_w=0x28",
         "i16 0.001 C power_factor=0x31",
         "i16 0.1 frequency_hz=0x33",
         "i32 100 energy_wh=0x34 energy_export_wh=0x4E",
     ),
     "eastron_sdm630": (
         (4, "big", "B"),
-        "f32 1 voltage_v=0x00 voltage_l2_v=0x02 voltage_l3_v=0x04",
-        "f32 1 current_a=0x06 current_l2_a=0x08 current_l3_a=0x0A",
-        "f32 1 power_l1_w=0x0C power_l2_w=0x0E power_l3_w=0x10 power_w=0x34",
+        "f32 1 L1.voltage_v=0x00 L2.voltage_v=0x02 L3.voltage_v=0x04",
+        "f32 1 L1.current_a=0x06 L2.current_a=0x08 L3.current_a=0x0A",
+        "f32 1 L1.power_w=0x0C L2.power_w=0x0E L3.power_w=0x10 power_w=0x34",
         "f32 1 apparent_power_va=0x38 power_factor=0x3E frequency_hz=0x46",
         "f32 1000 energy_wh=0x48 energy_export_wh=0x4A",
     ),
     "janitza_umg": (
         (3, "big", "B"),
-        "f32 1 voltage_v=0x4A38 voltage_l2_v=0x4A3A voltage_l3_v=0x4A3C",
-        "f32 1 current_a=0x4A44 current_l2_a=0x4A46 current_l3_a=0x4A48",
-        "f32 1 power_l1_w=0x4A4C power_l2_w=0x4A4E power_l3_w=0x4A50 power_w=0x4A52",
+        "f32 1 L1.voltage_v=0x4A38 L2.voltage_v=0x4A3A L3.voltage_v=0x4A3C",
+        "f32 1 L1.current_a=0x4A44 L2.current_a=0x4A46 L3.current_a=0x4A48",
+        "f32 1 L1.power_w=0x4A4C L2.power_w=0x4A4E L3.power_w=0x4A50 power_w=0x4A52",
         "f32 1 frequency_hz=0x4A6A energy_wh=0x4A7C",
     ),
     "raritan_xerus_pdu": (
@@ -66,22 +67,22 @@ FACTS = {
     ),
     "schneider_iem3000": (
         (3, "big", "B"),
-        "f32 1 current_a=0x0BB7 current_l2_a=0x0BB9 current_l3_a=0x0BBB",
-        "f32 1 voltage_v=0x0BD3 voltage_l2_v=0x0BD5 voltage_l3_v=0x0BD7",
-        "f32 1000 power_l1_w=0x0BED power_l2_w=0x0BEF power_l3_w=0x0BF1 power_w=0x0BF3",
+        "f32 1 L1.current_a=0x0BB7 L2.current_a=0x0BB9 L3.current_a=0x0BBB",
+        "f32 1 L1.voltage_v=0x0BD3 L2.voltage_v=0x0BD5 L3.voltage_v=0x0BD7",
+        "f32 1000 L1.power_w=0x0BED L2.power_w=0x0BEF L3.power_w=0x0BF1 power_w=0x0BF3",
         "f32 1 frequency_hz=0x0C25",
         "i64 1 energy_wh=0x0C83 energy_export_wh=0x0C87",
     ),
     "schneider_pm5000": (  # documented 3000, 3002, 3004 and 3060, counted from 1
         (3, "big", "C"),
-        "f32 1 current_a=2999 current_l2_a=3001 current_l3_a=3003",
+        "f32 1 L1.current_a=2999 L2.current_a=3001 L3.current_a=3003",
         "f32 1000 power_w=3059",
     ),
     "siemens_pac2200": (
         (4, "big", "B"),
-        "f32 1 voltage_v=1 voltage_l2_v=3 voltage_l3_v=5",
-        "f32 1 current_a=13 current_l2_a=15 current_l3_a=17",
-        "f32 1 power_l1_w=25 power_l2_w=27 power_l3_w=29 power_w=65",
+        "f32 1 L1.voltage_v=1 L2.voltage_v=3 L3.voltage_v=5",
+        "f32 1 L1.current_a=13 L2.current_a=15 L3.current_a=17",
+        "f32 1 L1.power_w=25 L2.power_w=27 L3.power_w=29 power_w=65",
         "f32 1 apparent_power_va=63 power_factor=69",
         "f32 1 C frequency_hz=46",
         "f64 1 energy_wh=801 energy_export_wh=809",
@@ -89,13 +90,13 @@ FACTS = {
     "socomec_atys_p_m": (
         (3, "big", "B"),
         "u16 1 active_source=20482 preferred_source=20485",
-        "u16 1 source_1_available=20486 source_2_available=20487",
+        "u16 1 source.A.available=20486 source.B.available=20487",
     ),
     "socomec_diris": (
         (3, "big", "B"),
-        "u32 0.01 voltage_v=0xC558 voltage_l2_v=0xC55A voltage_l3_v=0xC55C",
+        "u32 0.01 L1.voltage_v=0xC558 L2.voltage_v=0xC55A L3.voltage_v=0xC55C",
         "u32 0.01 C frequency_hz=0xC55E",
-        "u32 0.001 current_a=0xC560 current_l2_a=0xC562 current_l3_a=0xC564",
+        "u32 0.001 L1.current_a=0xC560 L2.current_a=0xC562 L3.current_a=0xC564",
         "i32 10 power_w=0xC568",
     ),
     "vaisala_hmp": ((3, "little", "B"), "f32 1 humidity_pct=0 temperature_c=2"),
@@ -103,20 +104,27 @@ FACTS = {
 }
 # state register -> value, as the makers' tables say (ATyS: raw 1 = position 0; only 2 = available)
 MAPS = {
-    ("socomec_atys_p_m", "active_source"): {"1": 0, "2": 1, "3": 2},
-    ("socomec_atys_p_m", "preferred_source"): {"0": 0, "1": 1, "2": 2},
-    ("socomec_atys_p_m", "source_1_available"): {"0": 0, "1": 0, "2": 1},
-    ("socomec_atys_p_m", "source_2_available"): {"0": 0, "1": 0, "2": 1},
+    ("raritan_xerus_ts", "ats.active_source"): {"0": "none", "1": "A", "2": "B"},
+    ("raritan_xerus_ts", "ats.preferred_source"): {"1": "A", "2": "B"},
+    ("socomec_atys_p_m", "ats.active_source"): {"1": "none", "2": "A", "3": "B"},
+    ("socomec_atys_p_m", "ats.preferred_source"): {"0": "none", "1": "A", "2": "B"},
+    ("socomec_atys_p_m", "ats.source.A.available"): {"0": "no", "1": "no", "2": "yes"},
+    ("socomec_atys_p_m", "ats.source.B.available"): {"0": "no", "1": "no", "2": "yes"},
 }
+PART = {"meter": "inlet.1", "pdu": "inlet.1", "sensor": "env.1", "ats": "ats"}
 
 
 def facts_of(name):
     (function, order, certainty), *lines = FACTS[name]
+    part = PART[PROFILES[name].kind]
     for line in lines:
         kind, scale, *rest = line.split()
         graded = rest.pop(0) if rest[0] in "ABC" else certainty
         for quantity, address in (item.split("=") for item in rest):
-            yield quantity, (function, int(address, 0), kind, order, float(scale), graded)
+            yield (
+                f"{part}.{quantity}",
+                (function, int(address, 0), kind, order, float(scale), graded),
+            )
 
 
 def facts_in(profile):
@@ -181,7 +189,7 @@ def test_only_the_lab_switch_can_be_written():
     assert not writes
     assert lab_only
     assert (command.name, command.function, command.address) == ("prefer_source", 6, 0x2002)
-    assert (command.values, command.verify) == ({"A": 1, "B": 2}, "active_source")
+    assert (command.values, command.verify) == ({"A": 1, "B": 2}, "ats.active_source")
 
 
 def test_commands_of_uncertain_facts_are_for_the_lab():
@@ -195,7 +203,7 @@ def test_commands_of_uncertain_facts_are_for_the_lab():
     ("old", "new", "says"),
     [
         ("freeze_after", "freze_after", "did you mean 'freeze_after'"),
-        ('"temperature_c"', '"temperature_k"', "did you mean 'temperature_c'"),
+        ('"env.1.temperature_c"', '"env.1.temperature_k"', "did you mean 'temperature_c'"),
         ('"i16"', '"i61"', "type 'i61' is unknown"),
         ("scale = 0.1", "scale = '0.1'", "scale"),
         ('kind = "sensor"', 'kind = "senser"', "did you mean 'sensor'"),
@@ -204,7 +212,7 @@ def test_commands_of_uncertain_facts_are_for_the_lab():
         ("vendor =", "vendor", "not valid TOML"),
         ('vendor = "generic"', "", "key 'vendor' is missing"),
         ("minimum = -40", "minimum = 400", "minimum must be below maximum"),
-        ('quantity = "humidity_pct"', 'quantity = "temperature_c"', "given twice"),
+        ('quantity = "env.1.humidity_pct"', 'quantity = "env.1.temperature_c"', "given twice"),
     ],
 )
 def test_a_wrong_profile_names_file_key_and_remedy(tmp_path, old, new, says):

@@ -27,14 +27,14 @@ async def test_read_prints_every_quantity(start, bench, capsys):
     words += ["--port", str(box.port), "--unit", "7"]
     assert await asyncio.to_thread(main, [*words, "--json"]) == 0
     readings = {r["quantity"]: r for r in json.loads(capsys.readouterr().out)["readings"]}
-    assert readings["power_w"] == {
-        "quantity": "power_w",
+    assert readings["inlet.1.power_w"] == {
+        "quantity": "inlet.1.power_w",
         "value": 280.0,
         "unit": "W",
         "quality": "good",
     }
-    assert readings["current_a"]["value"] is None
-    assert readings["current_a"]["quality"] == "invalid"
+    assert readings["inlet.1.L1.current_a"]["value"] is None
+    assert readings["inlet.1.L1.current_a"]["quality"] == "invalid"
     assert await asyncio.to_thread(main, words) == 0
     assert "power_w " in capsys.readouterr().out
 

@@ -17,10 +17,10 @@ AT = datetime(2026, 3, 2, 8, 0, 0, 250_000, tzinfo=UTC)
 TAGS = Tags("lab", "r1", "shop", "1.2", "debian 12", 4, "high")
 BATCH = Batch(
     7,
-    (Sample("pdu-r1-a", "power_w", 2345.5, AT),),
+    (Sample("pdu-r1-a", "inlet.1.power_w", 2345.5, AT),),
     (Signature("r1-s01", AT, 300.0, (100.5, 80.25), tuple(range(len(FEATURES))), TAGS),),
     (Forecast("r1-s01", AT, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, Kind.LSTM, "why", "m1", 5.5),),
-    (DeviceState("ats-r1", "ats", AT, Quality.STALE, {"active_source": 1.0}, "no answer"),),
+    (DeviceState("ats-r1", "ats", AT, Quality.STALE, {"ats.active_source": 1.0}, "no answer"),),
     live=False,
 )
 
@@ -50,7 +50,7 @@ def test_what_the_coordinator_says_arrives_unchanged(message):
 
 
 def test_a_gap_stays_a_gap_on_the_wire():
-    batch = Batch(1, (missing("m", "power_w", AT),))
+    batch = Batch(1, (missing("m", "inlet.1.power_w", AT),))
     back = wire.decode_agent(wire.encode_agent(batch))
     assert isinstance(back, Batch)
     assert math.isnan(back.samples[0].value)

@@ -236,11 +236,11 @@ async def test_people_see_what_is_known_and_the_rest_as_unknown(parts, edges):
     view = LiveView(parts)
     at = parts.now()
     edges.connected.add("agent-r0")
-    active = {"active_source": 2.0}
+    active = {"ats.active_source": 2.0}
     parts.board.devices = {
-        "r0-A": DeviceState("r0-A", "pdu", at, Quality.GOOD, {"power_w": 120.0}),
-        "r2-A": DeviceState("r2-A", "pdu", at, Quality.MISSING, {"power_w": math.nan}),
-        "r1-B": DeviceState("r1-B", "pdu", at, Quality.GOOD, {"power_w": 80.0}),
+        "r0-A": DeviceState("r0-A", "pdu", at, Quality.GOOD, {"inlet.1.power_w": 120.0}),
+        "r2-A": DeviceState("r2-A", "pdu", at, Quality.MISSING, {"inlet.1.power_w": math.nan}),
+        "r1-B": DeviceState("r1-B", "pdu", at, Quality.GOOD, {"inlet.1.power_w": 80.0}),
         "r0-ats": DeviceState("r0-ats", "ats", at, Quality.GOOD, active),
     }
     damaged = Intent("m1", IntentKind.MOVE, 3, at, {})

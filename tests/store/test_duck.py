@@ -28,13 +28,13 @@ def _batch(sequence, servers=("s1", "s2"), power_w=100.0, samples=4):
     cpu = (math.nan, *range(1, len(FEATURES)))
     return Batch(
         sequence,
-        tuple(Sample(f"pdu{n}", "power_w", n * 1.5, at) for n in range(samples)),
+        tuple(Sample(f"pdu{n}", "inlet.1.power_w", n * 1.5, at) for n in range(samples)),
         tuple(Signature(s, at, 300.0, (power_w, sequence), cpu, tags) for s in servers),
         tuple(
             Forecast(s, at, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, kind, "why", "m1", 1.5)
             for s, kind in zip(servers, (Kind.LSTM, Kind.NAIVE), strict=False)
         ),
-        (DeviceState("ats1", "ats", at, Quality.GOOD, {"active_source": 1.0}),),
+        (DeviceState("ats1", "ats", at, Quality.GOOD, {"ats.active_source": 1.0}),),
     )
 
 
@@ -82,7 +82,7 @@ def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
 def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
     store.write("a", _batch(0, power_w=math.nan))
     store.write("a", _batch(1))
-    store.write("a", Batch(2, samples=(missing("pdu1", "power_w", START),)))
+    store.write("a", Batch(2, samples=(missing("pdu1", "inlet.1.power_w", START),)))
     first, second = store.history("s1", START)
     assert math.isnan(first.power_w)
     assert math.isnan(first.cpu_pct)

@@ -169,7 +169,7 @@ def _unit(point: Point) -> str:
 
 
 def _states(point: Point) -> str:
-    return ", ".join(f"{raw} is {value:g}" for raw, value in point.map.items())
+    return ", ".join(f"{raw} is {word}" for raw, word in point.map.items())
 
 
 def _point(profile: Profile, point: Point) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ class Unit(Protocol):
     async def read(self) -> Words | Objects:
         """Raw readings; raises Unreachable or DataError."""
 
+    def rest(self) -> None:
+        """All of its connection's devices have been read for now."""
+
     async def command(self, name: str, argument: str) -> None:
         """Write a named command of the profile; raises Refused or Unreachable."""
 
@@ -32,6 +35,11 @@ class Connections:
     def __init__(self) -> None:
         self._gateways: dict[tuple[str, int], Gateway] = {}
         self._engines: Engines | None = None
+
+    @property
+    def resyncs(self) -> int:
+        """Connections dropped because what came was not what had been asked for."""
+        return sum(gateway.resyncs for gateway in self._gateways.values())
 
     def unit(self, device: Device, profile: Profile) -> Unit:
         """The unit of a device.

@@ -7,6 +7,7 @@ from typing import cast
 
 from wattcast_configs.profile import Point, Profile
 from wattcast_core.modbus.registers import decode_number, width
+from wattcast_core.points import words_of
 from wattcast_core.samples import Quality
 
 Words = Mapping[tuple[int, int], int]  # (function, address) -> register
@@ -71,8 +72,9 @@ def _decode_object(point: Point, raw: int | str | None) -> Reading:
 def _judge(point: Point, raw: float) -> Reading:
     if raw in point.invalid or not math.isfinite(raw):
         return _INVALID
-    value = raw * point.scale + point.offset
     if point.map:
-        value = point.map.get(str(raw), math.nan)
-    # NaN compares false, so an unmapped state is invalid too.
+        word = point.map.get(str(raw))
+        number = words_of(point.quantity).index(word) if word is not None else math.nan
+        return _INVALID if word is None else Reading(number, Quality.GOOD)
+    value = raw * point.scale + point.offset
     return Reading(value, Quality.GOOD) if point.minimum <= value <= point.maximum else _INVALID

@@ -37,18 +37,25 @@ class Gateway:
 
     After a missing or senseless answer the connection is dropped, so that a late answer can never
     be taken for the next one's. Two silent units in a row mean the gateway itself is gone: the
-    others are then not waited for until its back-off is over.
+    others are then not waited for until its back-off is over. An answer to another request than the
+    last (its transaction is counted) is passed over; the connection is dropped after the true one.
+
+    Attributes:
+        requests: how many were sent.
+        resyncs: connections dropped because of a stray or senseless answer.
     """
 
     def __init__(self, host: str, port: int, timeout_real_s: float) -> None:
         self.address = f"{host}:{port}"
         self.requests = 0
+        self.resyncs = 0
         self._host, self._port, self._timeout_real_s = host, port, timeout_real_s
         self._client: AsyncModbusTcpClient | None = None
         self._lock = asyncio.Lock()
         self._backoff = Backoff(self.address, most_s=8.0)
         self._silent = 0
         self._garbled = ""
+        self._transaction = b""
 
     async def read(self, unit: int, function: int, address: int, count: int) -> list[int]:
         """Registers of one block.
@@ -68,7 +75,7 @@ class Gateway:
 
         answer = await self._request(unit, ask)
         if len(answer.registers) != count:
-            self.close()
+            self._resync()
             got = len(answer.registers)
             raise DataError(f"{self.address} unit {unit} sent {got} registers, asked for {count}")
         return list(answer.registers)
@@ -88,7 +95,7 @@ class Gateway:
 
         answer = await self._request(unit, ask)
         if answer.address != address or (function == 6 and list(answer.registers) != [value]):
-            self.close()
+            self._resync()
             raise Unreachable(f"{self.address} unit {unit} confirmed another write")
 
     def close(self) -> None:
@@ -112,6 +119,8 @@ class Gateway:
                 raise self._silence(unit) from error
         self._silent = 0
         self._backoff.succeeded()
+        if self._garbled:
+            self._resync()
         if answer.isError():
             raise self._exception(unit, answer.exception_code)
         return answer
@@ -135,7 +144,13 @@ class Gateway:
         self._client, self._garbled = client, ""
         return client
 
+    def _resync(self) -> None:
+        self.resyncs += 1
+        self.close()
+
     def _silence(self, unit: int) -> Unreachable:
+        if self._garbled:
+            self._resync()
         self.close()
         self._silent += 1
         if self._silent >= _SILENT_UNITS:
@@ -151,7 +166,10 @@ class Gateway:
     def _screen(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus's signature
         """Keep garbage away from pymodbus, which would raise out of the event loop."""
         if sending:
+            self._transaction = data[:2]
             return data
+        if data[:2] != self._transaction[: len(data)]:
+            self._garbled = "it answered another request than the last"
         try:
             _check_frames(data)
         except ModbusError as error:

@@ -85,6 +85,9 @@ class SnmpUnit:
         if shown != value:
             raise DataError(f"{self.device.id} took {name} {argument}, but still shows {shown}")
 
+    def rest(self) -> None:
+        """Nothing to give back: datagrams hold no connection."""
+
     def _forget(self) -> None:
         self._polls = 0
         self._identified = False

@@ -57,8 +57,7 @@ class ModbusUnit:
         words: dict[tuple[int, int], int] = {}
         self.notes = ""
         try:
-            for block in tuple(self._blocks):
-                await self._read_block(block, words)
+            await self._read_all(tuple(self._blocks), words)
         except Unreachable:
             self._blocks = list(self._plan)  # what comes back may have other firmware
             self._backoff.failed(time.monotonic())
@@ -82,6 +81,25 @@ class ModbusUnit:
                     f"{self.device.id}: {name} {argument} may still happen: {error}"
                 ) from error
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
+
+    def rest(self) -> None:
+        """Give the connection back where the device serves one client only: others read it, too."""
+        if self.profile.transport.single_client:
+            self._gateway.close()
+
+    async def _read_all(
+        self, planned: tuple[Block, ...], words: dict[tuple[int, int], int]
+    ) -> None:
+        """Read the blocks; a device that sleeps loses the first request: it is sent again."""
+        wake_real_s = self.profile.transport.wake_real_s
+        for number, block in enumerate(planned):
+            try:
+                await self._read_block(block, words)
+            except Unreachable:
+                if number or not wake_real_s:
+                    raise
+                await asyncio.sleep(wake_real_s)
+                await self._read_block(block, words)
 
     async def _read_block(self, block: Block, words: dict[tuple[int, int], int]) -> None:
         function, start, count = block

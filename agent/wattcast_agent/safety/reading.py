@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wattcast_agent.safety.limits import SOURCES
+from wattcast_core import points
 from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality
 
@@ -55,14 +56,14 @@ def combine(ats: DeviceState, meters: Mapping[str, DeviceState]) -> Reading:
         ats: state of the switch itself.
         meters: ``A`` and ``B`` -> state of the meter on that input.
     """
-    active = ats.readings.get("active_source", math.nan)
-    preferred = ats.readings.get("preferred_source", math.nan)
+    active = ats.readings.get(points.ACTIVE_SOURCE, math.nan)
+    preferred = ats.readings.get(points.PREFERRED_SOURCE, math.nan)
     sources = {name: _source(meters.get(name)) for name in SOURCES}
     return Reading(
         at=min([ats.at, *(m.at for m in meters.values())]),
         active=_NAMES.get(active, ""),
         preferred=_NAMES.get(preferred, ""),
-        phase_deg=ats.readings.get("phase_angle_deg", math.nan),
+        phase_deg=ats.readings.get(points.PHASE_ANGLE_DEG, math.nan),
         sources=sources,
         doubt=_doubt(ats, meters, active, preferred),
         fault=ats.problem if ats.quality is Quality.GOOD else "",
@@ -74,9 +75,9 @@ def _source(meter: DeviceState | None) -> Source:
         return Source()
     read = meter.readings
     return Source(
-        read.get("voltage_v", math.nan),
-        read.get("frequency_hz", math.nan),
-        read.get("current_a", math.nan),
+        points.supply(read, "voltage_v"),
+        points.supply(read, "frequency_hz"),
+        points.supply(read, "current_a"),
     )
 
 

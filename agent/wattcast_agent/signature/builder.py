@@ -8,7 +8,7 @@ from statistics import fmean
 
 from wattcast_agent.signature.layout import HostSpec, Layout
 from wattcast_agent.signature.rates import Increase, increase
-from wattcast_agent.signature.vector import AIR, COUNTERS, GAUGES, values
+from wattcast_agent.signature.vector import AIR, COUNTERS, GAUGES, is_air, values
 from wattcast_core.samples import Quality, Sample
 from wattcast_core.signature import Signature
 from wattcast_core.units import epoch_s, from_epoch_s
@@ -25,18 +25,19 @@ class _Open:
     """What was read in one open step."""
 
     points: dict[Key, Points] = field(default_factory=dict)
-    worst: dict[str, Quality] = field(default_factory=dict)  # meter -> worst quality of its power
+    worst: dict[Key, Quality] = field(default_factory=dict)
 
     def add(self, sample: Sample, at_s: float) -> None:
         if sample.usable:
             key = (sample.source, sample.quantity)
             self.points.setdefault(key, {}).setdefault(at_s, sample.value)
-        elif sample.quantity == "power_w":
-            before = self.worst.get(sample.source, Quality.GOOD)
-            self.worst[sample.source] = max(before, sample.quality, key=_WORST.index)
+        else:
+            key = (sample.source, sample.quantity)
+            before = self.worst.get(key, Quality.GOOD)
+            self.worst[key] = max(before, sample.quality, key=_WORST.index)
 
-    def mean(self, source: str, quantity: str) -> float:
-        points = self.points.get((source, quantity))
+    def mean(self, key: Key) -> float:
+        points = self.points.get(key)
         return fmean(points.values()) if points else math.nan
 
 
@@ -96,8 +97,8 @@ class Builder:
         return signatures
 
     def _signature(self, host: HostSpec, index: int, step: _Open) -> Signature:
-        meters = [self._meters.get((host.id, cord), "") for cord in range(host.cords)]
-        cords_w = tuple(step.mean(meter, "power_w") for meter in meters)
+        meters = [self._meters.get((host.id, cord), ("", "")) for cord in range(host.cords)]
+        cords_w = tuple(step.mean(meter) for meter in meters)
         qualities = [
             Quality.GOOD if math.isfinite(w) else step.worst.get(meter, Quality.MISSING)
             for meter, w in zip(meters, cords_w, strict=True)
@@ -108,7 +109,7 @@ class Builder:
             step_s=self._step_s,
             cords_w=cords_w,
             values=values(
-                lambda quantity: step.mean(host.id, quantity),
+                lambda quantity: step.mean((host.id, quantity)),
                 lambda quantity: self._counted(step, (host.id, quantity)),
                 lambda quantity: self._air(step, quantity),
             ),
@@ -122,15 +123,14 @@ class Builder:
         return increase([*carried, *points], 2 * self._step_s)
 
     def _air(self, step: _Open, quantity: str) -> float:
-        read = [step.mean(s, q) for s, q in step.points if q == quantity and s not in self._hosts]
+        read = [step.mean(key) for key in step.points if is_air(key[1], quantity)]
         return fmean(read) if read else math.nan
 
     def _wanted(self, sample: Sample) -> bool:
         if sample.source in self._hosts:
             return sample.quantity in COUNTERS or sample.quantity in GAUGES
-        if sample.source in self._layout.cords:
-            return sample.quantity == "power_w"
-        return sample.quantity in AIR.values()
+        key = (sample.source, sample.quantity)
+        return key in self._layout.cords or any(is_air(key[1], q) for q in AIR.values())
 
     def _index(self, at: datetime) -> int:
         return int(epoch_s(at) // self._step_s)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from wattcast_agent.signature.layout import Layout
+from wattcast_core import points
 from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality
 
@@ -31,4 +32,4 @@ def imbalance(layout: Layout, devices: Mapping[str, DeviceState]) -> dict[str, s
 def _power_w(state: DeviceState | None) -> float:
     if state is None or state.quality is not Quality.GOOD:
         return math.nan
-    return state.readings.get("power_w", math.nan)
+    return points.power_w(state.readings)

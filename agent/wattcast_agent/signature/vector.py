@@ -40,6 +40,11 @@ def values(mean: Mean, counted: Counted, air: Mean) -> tuple[float, ...]:
     return tuple(_value(name, mean, counted, air) for name in FEATURES)
 
 
+def is_air(name: str, quantity: str) -> bool:
+    """Whether a reading is that quantity of the rack's air: ``env.1.temperature_c``."""
+    return name.startswith("env.") and name.endswith(f".{quantity}")
+
+
 def _value(name: str, mean: Mean, counted: Counted, air: Mean) -> float:
     if name in _RATES:
         return counted(_RATES[name]).per_s

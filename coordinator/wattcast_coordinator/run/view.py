@@ -31,6 +31,7 @@ from wattcast_coordinator.ports import RaiseEvent
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.step.state import Episode
 from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_core import points
 from wattcast_core.signature import FEATURES
 
 _FRESH_REAL_S = 0.4
@@ -63,8 +64,8 @@ class LiveView:
 
     def note_loads(self, at: datetime) -> None:
         """Append the measured load of each feed to its history."""
-        for feed, points in self._history.items():
-            points.append(Point(at=at, load_w=self._load_w(feed)))
+        for feed, history in self._history.items():
+            history.append(Point(at=at, load_w=self._load_w(feed)))
 
     def note_risks(self, episodes: Sequence[Episode]) -> None:
         """Remember when each risk was first forecast in this term."""
@@ -131,7 +132,7 @@ class LiveView:
 
     def _load_w(self, feed: str) -> float:
         readings = [
-            self._board.devices[p.id].readings.get("power_w", math.nan)
+            points.power_w(self._board.devices[p.id].readings)
             for p in self._parts.site.pdu
             if p.feed == feed and p.id in self._board.devices
         ]
@@ -156,8 +157,8 @@ class LiveView:
         return AtsView(
             id=name,
             rack=ats.rack,
-            active=_source(readings.get("active_source")),
-            preferred=_source(readings.get("preferred_source")),
+            active=_source(readings.get(points.ACTIVE_SOURCE)),
+            preferred=_source(readings.get(points.PREFERRED_SOURCE)),
             quality=seen.quality if seen else "missing",
             sources={"A": ats.source_a, "B": ats.source_b},
             load_w=self._behind_w(name),

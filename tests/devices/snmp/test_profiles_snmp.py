@@ -64,7 +64,7 @@ def test_parts_are_numbered_as_the_device_does_if_that_is_unique(rows, names):
         ('name = "bank.{n}"', 'name = "bank"', "the name needs '{n}'"),
         ("26.8.3.1.5.{i}", "26.8.3.1.5.1", "current_a.oid needs '{i}'"),
         ('oid = "1.3.6.1.4.1.318.1.1.26.4.3.1.5.1"', "address = 3", "give address and type"),
-        ('["power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
+        ('["device.power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
         ("26.6.3.1.5", "26.6.3.1..5", "inlet.1.L{n}.index"),
     ],
 )

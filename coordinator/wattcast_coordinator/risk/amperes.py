@@ -101,8 +101,9 @@ def amperes(
         electrical = graph.site.electrical
         volts_v = np.full(len(graph.nodes), electrical.voltage_v * electrical.lowest)
     at_v = (volts_v * w.lines.volts_per_v)[node]
+    turn = np.where(w.lines.backward[node], -1.0, 1.0)
     line_a, neutral_a = currents(
-        value[..., :steps] - 1j * value[..., steps : 2 * steps],
+        value[..., :steps] - 1j * turn[:, None, None] * value[..., steps : 2 * steps],
         three,
         at_v,
         graph.site.electrical.third_harmonic,

@@ -48,12 +48,14 @@ class Lines:
         node, way: [L] node of the graph, and how: 0..2 a line to neutral, 3..5 a pair of lines,
             6 the only line of one-line equipment.
         volts_per_v: [N] voltage of one-line equipment over line to neutral: 1 or root 3.
+        backward: [N] three-line equipment whose lines follow each other in reverse order.
     """
 
     network: Network
     node: IntArray
     way: IntArray
     volts_per_v: FloatArray
+    backward: BoolArray
 
     def lost(self, live: BoolArray) -> list[IntArray]:
         """Ways that are dead in each case, of liveness [N,K] of the nodes."""
@@ -88,7 +90,7 @@ def lines_of(graph: Graph, source: IntArray, share: FloatArray) -> Lines:
         graph.needed,
     )
     ways = np.array([at[1] for at in order], dtype=np.int64)
-    return Lines(network, nodes, ways, _volts(graph))
+    return Lines(network, nodes, ways, _volts(graph), _backward(graph))
 
 
 def _above(
@@ -129,13 +131,24 @@ def _volts(graph: Graph) -> FloatArray:
     return out
 
 
+def _backward(graph: Graph) -> BoolArray:
+    """Three lines connected in odd order turn the other way round, and so do all behind them."""
+    out = np.zeros(len(graph.nodes), bool)
+    for index, node in enumerate(graph.site.nodes):
+        odd = node.rotation not in ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+        above = bool(node.sources) and bool(out[graph.node[node.sources[0]]])
+        out[index] = above ^ odd
+    return out
+
+
 def currents(
     watts: np.ndarray, three: BoolArray, volts_v: FloatArray, third_harmonic: float
 ) -> tuple[FloatArray, FloatArray]:
     """Amperes of lines and neutrals.
 
     Args:
-        watts: [G,7,H] complex power of each way (watts, less var times j), lagging positive.
+        watts: [G,7,H] complex power of each way: watts less var times j, lagging positive; plus
+            var times j where the lines follow each other in reverse order (the mirror image).
         three: [G] whether the equipment has three lines.
         volts_v: [G] line to neutral, or of the only line.
         third_harmonic: over fundamental current of line-to-neutral loads.

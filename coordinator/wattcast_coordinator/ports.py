@@ -51,6 +51,9 @@ class Violation:
         contingency: id of the lost feed, or empty in the intact state.
         at: first data time at which the chosen quantile exceeds the limit.
         load_w, limit_w: largest quantile load over the horizon, and the limit.
+        line: ``L1``, ``L2``, ``L3`` or ``N`` where amperes are over; watts then are those of one
+            line at the lowest permitted voltage.
+        load_a, limit_a: of that line.
     """
 
     node: str
@@ -59,6 +62,9 @@ class Violation:
     load_w: float
     limit_w: float
     probability: float
+    line: str = ""
+    load_a: float = 0.0
+    limit_a: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

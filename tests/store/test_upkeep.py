@@ -12,6 +12,7 @@ from wattcast_coordinator.store import migrations
 from wattcast_coordinator.store.contract import WorkloadPower
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.dimensions import insert
+from wattcast_core.columns import milliseconds
 from wattcast_core.errors import ConfigError
 from wattcast_core.messages import Batch
 from wattcast_core.samples import Sample
@@ -79,8 +80,17 @@ def test_feeds_follow_their_meters_through_a_change_and_show_the_newest_minute(s
     store.describe({"pdu1": ("B", "r1", "pdu"), "pdu2": ("B", "r1", "pdu")}, START + 90 * SECOND)
     store.write("a", _readings(6, 3))  # not added up yet
     store.write("a", _readings(6, 3, 110.0, source="pdu2"))
-    shown = [((p.at - START) // SECOND, p.feed, p.power_w, p.meters) for p in store.feeds(START)]
-    assert shown == [(0, "A", 12.5, 1), (0, "B", 112.5, 1), (60, "B", 122.0, 2)]
+    assert _feeds(store) == [("A", 0, 12.5, 1), ("B", 0, 112.5, 1), ("B", 60, 122.0, 2)]
+
+
+def _feeds(store):
+    """Feed, seconds, watts and meters of each minute."""
+    begin = milliseconds(START)
+    return [
+        (feed.feed, (at - begin) // 1000, watts, meters)
+        for feed in store.feeds(START)
+        for at, watts, meters in zip(feed.at_ms, feed.power_w, feed.meters, strict=True)
+    ]
 
 
 def test_a_meter_counts_once_by_its_own_total_or_by_the_sum_of_its_inlets(store):
@@ -93,10 +103,7 @@ def test_a_meter_counts_once_by_its_own_total_or_by_the_sum_of_its_inlets(store)
     ):  # fmt: skip
         store.write("a", _readings(0, 1, watts, source, name))
     for _ in range(2):  # from raw rows, then from minutes
-        assert [(p.feed, p.power_w, p.meters) for p in store.feeds(START)] == [
-            ("A", 120.0, 1),
-            ("B", 99.0, 1),
-        ]
+        assert _feeds(store) == [("A", 0, 120.0, 1), ("B", 0, 99.0, 1)]
         store.roll_up(START + 60 * SECOND, 7)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from wattcast_coordinator.ports import RaiseEvent
+from wattcast_core.columns import IntArray
 from wattcast_core.messages import Batch
+from wattcast_core.units import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,20 @@ class HistoryPoint:
     quality: str
 
 
-@dataclass(frozen=True, slots=True)
-class FeedPoint:
-    """One minute of one feed: the power of its meters, and how many of them were read."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedMinutes:
+    """A feed by minute, oldest first.
+
+    Attributes:
+        at_ms: [n] start of the minute, milliseconds since 1970 UTC.
+        power_w: [n] power of its meters.
+        meters: [n] how many of them were read.
+    """
 
     feed: str
-    at: datetime
-    power_w: float
-    meters: int
+    at_ms: IntArray
+    power_w: FloatArray
+    meters: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,8 @@ class Archive(Protocol):
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """Steps of a server from ``since`` on, oldest first; by minute where raw rows are gone."""
 
-    def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
-        """Measured power of each feed by minute, oldest first."""
+    def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
+        """Measured power of each feed by minute."""
 
     def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """The newest events, newest first."""

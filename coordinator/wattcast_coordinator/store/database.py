@@ -11,7 +11,7 @@ from wattcast_coordinator.store import backup, dimensions, frames, rollup
 from wattcast_coordinator.store.contract import (
     AuditEntry,
     Counts,
-    FeedPoint,
+    FeedMinutes,
     HistoryPoint,
     Store,
     WorkloadPower,
@@ -162,10 +162,9 @@ class SqlStore(Store):
             for at, power_w, cpu_pct, quality in found
         )
 
-    def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
+    def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """See ``Archive``."""
-        found = self.engine.rows(rollup.FEEDS_SQL, [_naive(since)])
-        return tuple(FeedPoint(feed, _utc(at), _number(w), n) for feed, at, w, n in found)
+        return frames.feeds(self.engine.table(rollup.FEEDS_SQL, [_naive(since)]))
 
     def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """See ``Archive``."""

@@ -4,10 +4,10 @@ Connections are libpq's: several hosts, TLS, password file and service file work
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
@@ -24,6 +24,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("adbc-driver-postgresql", "postgresql") from error
 
+T = TypeVar("T")
 _OLDEST = 150_000
 # A server that hangs must be given up in seconds, so that the next one is tried.
 _PATIENCE = {
@@ -85,14 +86,11 @@ class PostgresEngine:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """See ``Engine``."""
-        with self._explained():
-            try:
-                return self._ask(sql, parameters)
-            except Error as error:
-                if not _is_transient(error):
-                    raise
-                self._drop_idle()  # connections to a server that has restarted since
-                return self._ask(sql, parameters)
+        return self._answer(sql, parameters, lambda cursor: list(cursor.fetchall()))
+
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """See ``Engine``."""
+        return self._answer(sql, parameters, lambda cursor: cursor.fetch_arrow_table())
 
     @contextmanager
     def snapshot(self) -> Iterator[Read]:
@@ -133,10 +131,20 @@ class PostgresEngine:
         self._give_up_transaction(drop=True)
         self._drop_idle()
 
-    def _ask(self, sql: str, parameters: Sequence[Any]) -> Rows:
+    def _answer(self, sql: str, parameters: Sequence[Any], fetch: Callable[[Any], T]) -> T:
+        with self._explained():
+            try:
+                return self._ask(sql, parameters, fetch)
+            except Error as error:
+                if not _is_transient(error):
+                    raise
+                self._drop_idle()  # connections to a server that has restarted since
+                return self._ask(sql, parameters, fetch)
+
+    def _ask(self, sql: str, parameters: Sequence[Any], fetch: Callable[[Any], T]) -> T:
         with self._reader() as connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters=tuple(parameters) or None)
-            return list(cursor.fetchall())
+            return fetch(cursor)
 
     def _drop_idle(self) -> None:
         with self._lock:

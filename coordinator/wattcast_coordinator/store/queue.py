@@ -13,7 +13,7 @@ from wattcast_coordinator.ports import RaiseEvent
 from wattcast_coordinator.store.contract import (
     AuditEntry,
     Counts,
-    FeedPoint,
+    FeedMinutes,
     HistoryPoint,
     Store,
     WorkloadPower,
@@ -103,7 +103,7 @@ class AsyncStore:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.events(limit))
 
-    async def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
+    async def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.feeds(since))
 

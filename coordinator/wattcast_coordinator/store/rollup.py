@@ -61,7 +61,7 @@ _NEWEST_FEEDS = _SUM_OF_METERS.format(
 )
 # Minutes not yet added up come from the raw rows.
 FEEDS_SQL = f"""SELECT feed, ts, power_w, meters FROM feeds_1m WHERE ts >= $1
-    UNION ALL {_NEWEST_FEEDS} ORDER BY 2, 1"""
+    UNION ALL {_NEWEST_FEEDS} ORDER BY 1, 2"""
 
 
 def mark(session: Session, series: Iterable[Series]) -> None:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from wattcast_coordinator.ports import Usage
+from wattcast_core import points
 from wattcast_core.samples import Sample
-
-PREFIX = "workload."
 
 
 @dataclass(slots=True)
@@ -25,7 +24,7 @@ class UsageMeter:
     def take(self, samples: Iterable[Sample]) -> None:
         """Take the samples of workloads; others do not matter."""
         for sample in samples:
-            if sample.quantity.startswith(PREFIX) and sample.usable:
+            if sample.quantity.startswith(points.WORKLOAD) and sample.usable:
                 self._take(sample)
 
     def usage(self, placement: Mapping[str, str], since: datetime) -> dict[str, Usage]:
@@ -34,7 +33,7 @@ class UsageMeter:
         return {name: known[1] for name, known in found.items() if known and known[0] >= since}
 
     def _take(self, sample: Sample) -> None:
-        workload, _, quantity = sample.quantity.removeprefix(PREFIX).rpartition(".")
+        workload, _, quantity = sample.quantity.removeprefix(points.WORKLOAD).rpartition(".")
         key = (sample.source, workload)
         at, usage = self._known.get(key, (sample.at, Usage()))
         match quantity:

@@ -6,17 +6,16 @@ Connections are libpq's: several hosts, TLS, password file and service file work
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 
+from wattcast_coordinator.store import partitions
 from wattcast_coordinator.store.engine import Read, Rows, Session
 from wattcast_coordinator.store.frames import days_ms
 from wattcast_coordinator.store.schema import STAGED, Series
 from wattcast_core.errors import ConfigError, MissingExtraError, StoreUnavailable
-from wattcast_core.units import EPOCH
 
 try:
     from adbc_driver_manager import Error
@@ -107,22 +106,17 @@ class PostgresEngine:
 
     def series_sql(self, name: str, columns: str, key: tuple[str, ...], /) -> Sequence[str]:
         """Daily partitions; the key finds a server's rows, BRIN a stretch of time."""
-        listed, time = f"{columns}, PRIMARY KEY ({', '.join(key)})", key[-1]
-        return (
-            f"CREATE TABLE {name} ({listed}) PARTITION BY RANGE ({time})",
-            f"CREATE INDEX {name}_time ON {name} USING brin ({time})",
-        )
+        extensions = {name for (name,) in self.rows(partitions.EXTENSIONS_SQL)}
+        return partitions.create_sql(name, columns, key, extensions)
 
     def drop_before(self, series: Series, day_ms: int) -> None:
         """See ``Engine``; a day is dropped as a table, at no cost of its rows."""
-        parts = self.rows(
-            "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
-            f" WHERE i.inhparent = '{series.name}'::regclass"
-        )
-        first_kept = f"{series.name}_{_day(day_ms):%Y%m%d}"
-        for (part,) in parts:
-            if part < first_kept:
-                with self.transaction() as session:
+        with self.transaction() as session:
+            if not session.rows(partitions.is_partitioned_sql(series))[0][0]:
+                session.rows(partitions.drop_chunks_sql(series, day_ms))
+                return
+            for (part,) in session.rows(partitions.parts_sql(series)):
+                if part < partitions.part_of(series, day_ms):
                     session.execute(f"DROP TABLE {part}")
         self._days = {part for part in self._days if not part.startswith(f"{series.name}_")}
 
@@ -215,16 +209,14 @@ class _Session:
         self._cursor.adbc_ingest(table, rows, mode="append")
 
     def make_room(self, series: Series, days_ms: Sequence[int]) -> None:
-        for day_ms in days_ms:
-            day = _day(day_ms)
-            part = f"{series.name}_{day:%Y%m%d}"
-            if part not in self._days:
-                self.execute(PostgresEngine.schema_lock)
-                self.execute(
-                    f"CREATE TABLE IF NOT EXISTS {part} PARTITION OF {series.name}"
-                    f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
-                )
-                self._days.add(part)
+        missing = [ms for ms in days_ms if partitions.part_of(series, ms) not in self._days]
+        if not missing:
+            return
+        if self.rows(partitions.is_partitioned_sql(series))[0][0]:
+            self.execute(PostgresEngine.schema_lock)
+            for day_ms in missing:
+                self.execute(partitions.part_sql(series, day_ms))
+        self._days |= {partitions.part_of(series, day_ms) for day_ms in missing}
 
     def add(self, series: Series, rows: pa.Table) -> None:
         """The primary key finds what is there already, also what another coordinator wrote."""
@@ -282,7 +274,3 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
-
-
-def _day(ms: int) -> date:
-    return (EPOCH + timedelta(milliseconds=ms)).date()

@@ -17,8 +17,10 @@ from store_rows import START, STEP, batch
 
 from wattcast_agent.link import client
 from wattcast_coordinator.api.agents import AgentServer
+from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
+from wattcast_coordinator.store import queue as store_queue
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.duck import DuckEngine
 from wattcast_coordinator.store.queue import AsyncStore
@@ -157,6 +159,63 @@ async def test_a_server_that_changes_application_goes_on(ingest):
     spans = ingest.store.engine.rows("SELECT application FROM servers ORDER BY valid_from")
     assert spans == [("shop",), ("batch",)]
     assert ingest.told == []
+
+
+class Flaky:
+    """A store that is away at times, and never takes agent ``bad``."""
+
+    def __init__(self):
+        self.away, self.events, self.batches = True, [], []
+
+    def write_event(self, event):
+        if self.away:
+            raise StoreUnavailable("away")
+        if event.text == "bad":
+            raise ValueError("cannot be stored")
+        self.events.append(event.text)
+
+    def write_many(self, batches):
+        if any(agent == "bad" for agent, _ in batches):
+            raise ValueError("cannot be stored")
+        self.batches += [agent for agent, _ in batches]
+
+    def acknowledged(self, agent):
+        time.sleep(0.5)
+        return 7
+
+    def close(self):
+        pass
+
+
+async def test_events_wait_in_order_for_a_database_that_is_away_and_nobody_waits_for_them():
+    store = Flaky()
+    queue = AsyncStore(store)
+    for text in ("first", "bad", "second"):
+        queue.write_event(RaiseEvent(Severity.INFO, "k", text, START))
+    await asyncio.sleep(0.1)
+    assert store.events == []
+    store.away = False
+    await queue.close()
+    assert store.events == ["first", "second"]
+
+
+async def test_a_batch_that_cannot_be_stored_fails_alone():
+    store = Flaky()
+    queue = AsyncStore(store)
+    work = [queue.write(agent, batch(0)) for agent in ("a", "bad", "b")]
+    found = await asyncio.gather(*work, return_exceptions=True)
+    assert [type(each) for each in found] == [type(None), ValueError, type(None)]
+    assert sorted(store.batches) == ["a", "b"]
+    await queue.close()
+
+
+async def test_an_agent_is_welcomed_also_while_the_database_hangs(monkeypatch):
+    monkeypatch.setattr(store_queue, "_PATIENCE_REAL_S", 0.05)
+    queue = AsyncStore(Flaky())
+    assert await queue.acknowledged("a") == -1
+    monkeypatch.setattr(store_queue, "_PATIENCE_REAL_S", 5.0)
+    assert await queue.acknowledged("a") == 7
+    await queue.close()
 
 
 @pytest.mark.e2e

@@ -60,22 +60,24 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
-            await self._cycles(state, keeper, actions)
+            upkeep = Upkeep(self._parts)
+            tasks.create_task(upkeep.run())
+            await self._cycles(state, keeper, actions, upkeep)
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
         if self._registry is not None:
             await self._registry.join(hello.agent, hello.rack, self._parts.now())
 
-    async def _cycles(self, state: State, keeper: StateKeeper, actions: Actions) -> None:
-        upkeep = Upkeep(self._parts)
-        await upkeep.begin()
+    async def _cycles(
+        self, state: State, keeper: StateKeeper, actions: Actions, upkeep: Upkeep
+    ) -> None:
         at = step_floor(self._parts.now(), self._decision.step_s)
         while True:
             at = max(at + timedelta(seconds=self._decision.step_s), self._floor_now())
             await self._until_step(at)
             state = await self._cycle(at, state, keeper, actions)
-            await upkeep.after_cycle(at)
+            upkeep.cycle_done(at)
 
     async def _cycle(
         self, at: datetime, state: State, keeper: StateKeeper, actions: Actions

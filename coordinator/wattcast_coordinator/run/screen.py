@@ -72,6 +72,7 @@ def _samples(columns: SampleColumns) -> tuple[SampleColumns, int]:
 
 def _signatures(columns: SignatureColumns) -> tuple[SignatureColumns, int]:
     bad = {name: _impossible(getattr(columns, name)) for name in CORDS}
+    bad["cords_pf"] = np.isinf(columns.cords_pf)  # its sign is a matter of the meter's convention
     values = np.isinf(columns.values)
     count = int(values.sum()) + sum(int(each.sum()) for each in bad.values())
     if not count:

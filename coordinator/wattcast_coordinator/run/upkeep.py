@@ -1,11 +1,13 @@
-"""What the leader does for the database after each decision cycle."""
+"""What the leader does for the database beside its decision cycles; none waits for it."""
 
+import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from wattcast_coordinator.aggregate.attribution import attribute
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.store.contract import WorkloadPower
+from wattcast_core.units import EPOCH
 
 _PRUNE_CYCLES = 288
 _FRESH_STEPS = 2
@@ -16,15 +18,24 @@ class Upkeep:
 
     def __init__(self, parts: Parts) -> None:
         self._parts, self._count = parts, 0
+        self._at, self._ended = EPOCH, asyncio.Event()
 
-    async def begin(self) -> None:
-        """A term begins: tell the database which meter measures which feed."""
+    def cycle_done(self, at: datetime) -> None:
+        """The cycle of ``at`` has ended; what is due is done beside the next ones."""
+        self._at = at
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
         async with self._parts.guard("telling the database which meter is on which feed"):
             meters = {p.id: (p.feed, p.rack, "pdu") for p in self._parts.site.pdu}
             await self._parts.store.describe(meters, self._parts.now())
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            await self._after_cycle(self._at)
 
-    async def after_cycle(self, at: datetime) -> None:
-        """Do what is due at the end of the cycle of ``at``."""
+    async def _after_cycle(self, at: datetime) -> None:
         self._count += 1
         async with self._parts.guard("attributing watts to workloads"):
             await self._attribute(at)

@@ -130,7 +130,7 @@ class SqlStore(Store):
     def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
         """See ``Archive``."""
         found = self.engine.rows(
-            "SELECT ts, step_s FROM signatures WHERE ts = (SELECT max(ts) FROM signatures) LIMIT 1"
+            "SELECT ts, step_s FROM signatures WHERE step_s > 0 ORDER BY ts DESC LIMIT 1"
         )
         if not found:
             return {}

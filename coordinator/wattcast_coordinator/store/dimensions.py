@@ -75,7 +75,7 @@ def observe(session: Session) -> None:
     newest: dict[str, datetime] = dict(session.rows(_NEWEST))
     for server, at, step_s, *tags in seen:
         known = spans.get(server, [])
-        step = timedelta(seconds=step_s)
+        step = timedelta(seconds=step_s or 0.0)
         spans[server] = insert(known, tuple(tags), at, step, newest[server])
     rows = [
         (server, *span.what, span.since, span.until)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
+import pyarrow.compute as pc  # type: ignore[import-untyped] # has no stubs
 
 from wattcast_coordinator.store import partitions
 from wattcast_coordinator.store.engine import Read, Rows, Session
@@ -105,7 +106,7 @@ class PostgresEngine:
             cursor.execute("COMMIT")
 
     def series_sql(self, name: str, columns: str, key: tuple[str, ...], /) -> Sequence[str]:
-        """Daily partitions; the key finds a server's rows, BRIN a stretch of time."""
+        """Daily partitions; the key finds a server's rows, an index on time the newest ones."""
         extensions = {name for (name,) in self.rows(partitions.EXTENSIONS_SQL)}
         return partitions.create_sql(name, columns, key, extensions)
 
@@ -203,7 +204,8 @@ class _Session:
 
     def stage(self, table: str, rows: pa.Table) -> None:
         self.execute(f"DELETE FROM new_{table}")
-        self._cursor.adbc_ingest(f"new_{table}", rows, mode="append", temporary=True)
+        sound = _without_nul(rows)
+        self._cursor.adbc_ingest(f"new_{table}", sound, mode="append", temporary=True)
 
     def load(self, table: str, rows: pa.Table) -> None:
         self._cursor.adbc_ingest(table, rows, mode="append")
@@ -227,6 +229,15 @@ class _Session:
             f"INSERT INTO {series.name} ({columns}) SELECT {columns} FROM new_{series.name}"
             " ON CONFLICT DO NOTHING"
         )
+
+
+def _without_nul(rows: pa.Table) -> pa.Table:
+    """PostgreSQL takes no NUL in a text, and refused the whole batch of an agent that sent one."""
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_string(column.type):
+            sound = pc.replace_substring(column, "\0", "")
+            rows = rows.set_column(place, rows.column_names[place], sound)
+    return rows
 
 
 def _is_transient(error: Error) -> bool:

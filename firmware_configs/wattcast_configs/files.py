@@ -9,16 +9,11 @@ from wattcast_configs import strict
 from wattcast_configs.control import Control
 from wattcast_configs.rack import Rack
 from wattcast_configs.site import Site
-from wattcast_core.errors import ConfigError
 
 
 def load_site(path: Path) -> Site:
     """Read a site file and check that its names resolve."""
-    try:
-        return strict.read(path, Site)
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    return strict.read(path, Site)
 
 
 def load_rack(path: Path) -> Rack:

@@ -43,7 +43,7 @@ class Poller:
     ) -> None:
         self._budget_real_s = budget_real_s
         self._agent = rack.agent.id
-        self._sweeps: dict[tuple[str, int], list[Unit]] = {}
+        self._sweeps: dict[str, list[Unit]] = {}
         self._connections = Connections()
         self._units = {d.id: self._add(d, profiles) for d in rack.device}
         self._http = new_client()
@@ -90,7 +90,7 @@ class Poller:
                 f"device {device.id}: profile '{device.profile}' is unknown; known: {known}"
             )
         unit = self._connections.unit(device, profile)
-        self._sweeps.setdefault((device.host, device.port), []).append(unit)
+        self._sweeps.setdefault(device.where.line, []).append(unit)
         return unit
 
     async def _sweep(self, units: list[Unit], answers: dict[str, Answer]) -> None:

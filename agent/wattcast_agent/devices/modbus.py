@@ -9,7 +9,7 @@ from pymodbus.pdu import ModbusPDU
 
 from wattcast_agent.devices.backoff import Backoff
 from wattcast_agent.devices.login import Login
-from wattcast_agent.devices.modbus_client import Client, new_client, quiet_real_s
+from wattcast_agent.devices.modbus_client import Client, client_maker, quiet_real_s
 from wattcast_agent.devices.reach import why_no_connection
 from wattcast_configs.address import Address
 from wattcast_core.errors import DataError, Unreachable
@@ -40,6 +40,9 @@ class Gateway:
     ) -> None:
         """Prepare; the first request connects.
 
+        Raises:
+            ConfigError: serial settings or certificates are wrong.
+
         Args:
             where: its address; that of any of its units.
             login: certificates for TLS.
@@ -51,6 +54,7 @@ class Gateway:
         self.requests = 0
         self._login, self._timeout_real_s, self._patient = login, timeout_real_s, patient
         self._quiet_real_s = quiet_real_s(where)
+        self._make = client_maker(where, login, timeout_real_s, self._note_garbage)
         self._client: Client | None = None
         self._lock = asyncio.Lock()
         self._backoff = Backoff(self.address, most_s=8.0)
@@ -141,7 +145,7 @@ class Gateway:
         if self._client is not None and self._client.connected:
             return self._client
         self.close()
-        client = new_client(self.where, self._login, self._timeout_real_s, self._note_garbage)
+        client = self._make()
         if not await client.connect():
             client.close()
             self._backoff.failed(time.monotonic())

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.tls import tls_context
@@ -32,8 +33,10 @@ _FUNCTIONS = (*_READS, 6, 16, _IDENTIFY)
 _PARITIES = ("N", "E", "O")
 
 
-def new_client(where: Address, login: Login, timeout_real_s: float, garbled: Garbled) -> Client:
-    """A client that is not connected yet; the caller decides when to connect again.
+def client_maker(
+    where: Address, login: Login, timeout_real_s: float, garbled: Garbled
+) -> Callable[[], Client]:
+    """What makes a client that is not connected yet; the caller decides when to connect again.
 
     Args:
         where: address of the device or its gateway.
@@ -44,36 +47,17 @@ def new_client(where: Address, login: Login, timeout_real_s: float, garbled: Gar
     Raises:
         ConfigError: serial settings or certificates are wrong.
     """
+    common: dict[str, Any] = {"timeout": timeout_real_s, "retries": 0, "reconnect_delay": 0}
     if where.scheme == "modbus-rtu":
-        return _serial(where, timeout_real_s)
+        return _serial(where, common)
+    common["port"] = where.port
     if where.scheme == "modbus-rtu-tcp":
-        return AsyncModbusTcpClient(
-            where.host,
-            port=where.port,
-            framer=FramerType.RTU,
-            timeout=timeout_real_s,
-            retries=0,
-            reconnect_delay=0,
-        )
-    screen = _Screen(garbled)
+        return partial(AsyncModbusTcpClient, where.host, framer=FramerType.RTU, **common)
+    common["trace_packet"] = _Screen(garbled)
     if where.scheme == "modbus-tls":
-        return AsyncModbusTlsClient(
-            where.host,
-            port=where.port,
-            sslctx=tls_context(login.tls, str(where)),
-            timeout=timeout_real_s,
-            retries=0,
-            reconnect_delay=0,
-            trace_packet=screen,
-        )
-    return AsyncModbusTcpClient(
-        where.host,
-        port=where.port,
-        timeout=timeout_real_s,
-        retries=0,
-        reconnect_delay=0,
-        trace_packet=screen,
-    )
+        context = tls_context(login.tls, str(where))
+        return partial(AsyncModbusTlsClient, where.host, sslctx=context, **common)
+    return partial(AsyncModbusTcpClient, where.host, **common)
 
 
 def quiet_real_s(where: Address) -> float:
@@ -81,24 +65,23 @@ def quiet_real_s(where: Address) -> float:
     return 3.5 * 11 / _baud(where) if where.scheme == "modbus-rtu" else 0.0
 
 
-def _serial(where: Address, timeout_real_s: float) -> AsyncModbusSerialClient:
+def _serial(where: Address, common: dict[str, Any]) -> Callable[[], Client]:
     parity, stopbits = where.options.get("parity", "N"), where.options.get("stopbits", "1")
     if parity not in _PARITIES or stopbits not in ("1", "2"):
         raise ConfigError(f"{where.line}: parity is one of N, E, O and stopbits 1 or 2")
-    if not Path(where.path).exists():
-        raise ConfigError(f"{where.line}: there is no such serial device; check path and cable")
+    make = partial(
+        AsyncModbusSerialClient,
+        where.path,
+        baudrate=_baud(where),
+        parity=parity,
+        stopbits=int(stopbits),
+        **common,
+    )
     try:
-        return AsyncModbusSerialClient(
-            where.path,
-            baudrate=_baud(where),
-            parity=parity,
-            stopbits=int(stopbits),
-            timeout=timeout_real_s,
-            retries=0,
-            reconnect_delay=0,
-        )
+        make()  # opens nothing
     except RuntimeError as error:  # pymodbus says so where pyserial is not installed
         raise MissingExtraError("pyserial", "agent") from error
+    return make
 
 
 def _baud(where: Address) -> int:

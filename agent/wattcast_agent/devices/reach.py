@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.tls import tls_context
@@ -24,7 +25,7 @@ _REMEDIES = {
 async def why_no_connection(where: Address, login: Login, timeout_real_s: float) -> Unreachable:
     """Connect once more, to see what is wrong; TCP, TLS or a serial line."""
     if where.scheme == "modbus-rtu":
-        return Unreachable(f"{where.line} cannot be opened; check rights, path and other users")
+        return _why_no_line(where)
     context = tls_context(login.tls, str(where)) if where.scheme == "modbus-tls" else None
     try:
         async with asyncio.timeout(timeout_real_s):
@@ -35,6 +36,12 @@ async def why_no_connection(where: Address, login: Login, timeout_real_s: float)
     return Unreachable(
         f"{where.line}: the connection was lost at once; does another client use it?"
     )
+
+
+def _why_no_line(where: Address) -> Unreachable:
+    if not Path(where.path).exists():
+        return Unreachable(f"{where.line}: there is no such serial device; check path and cable")
+    return Unreachable(f"{where.line} cannot be opened; check rights and who else uses it")
 
 
 def explain(place: str, error: Exception, timeout_real_s: float) -> Unreachable:

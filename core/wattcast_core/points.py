@@ -32,7 +32,8 @@ STATES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("available", "phase_in_sync", "redundant", "overcurrent"), _YES_NO),
     **dict.fromkeys(("switch_ok", "hardware_ok", "comms_ok", "supply_ok"), _YES_NO),
     **dict.fromkeys(("panel_locked", "on_battery", "on_bypass"), _YES_NO),
-    **dict.fromkeys(("remote_control", "fault", "closed"), _YES_NO),
+    **dict.fromkeys(("remote_control", "fault", "closed", "inhibited", "automatic"), _YES_NO),
+    **dict.fromkeys(("present", "healthy"), _YES_NO),
 }
 
 _UNITS = {

@@ -1,5 +1,6 @@
 """Devices of the rack file become units that can be read, whatever their protocol."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,7 @@ from wattcast_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from wattcast_agent.devices.modbus import Gateway
+    from wattcast_agent.devices.snapshot_unit import Peer
     from wattcast_agent.devices.snmp import Engines
 
 
@@ -61,6 +63,7 @@ class Connections:
         self._timeout_real_s = timeout_real_s
         self._gateways: dict[str, Gateway] = {}
         self._engines: Engines | None = None
+        self._peers: dict[str, Peer] = {}
 
     def unit(self, device: Device, profile: Profile, login: Login | None = None) -> Unit:
         """The unit of a device; ``login`` instead of what the rack file says.
@@ -77,15 +80,18 @@ class Connections:
                 f" address is {where}"
             )
         login = login or login_of(device, where)
-        make = {"modbus": self._modbus, "snmp": self._snmp}[where.protocol]
+        make = {"modbus": self._modbus, "snmp": self._snmp}.get(where.protocol, self._snapshot)
         return make(device, where, profile, login)
 
-    def close(self) -> None:
-        """Close all connections."""
+    async def close(self) -> None:
+        """Close all connections, and log out where a session is kept."""
         for gateway in self._gateways.values():
             gateway.close()
         if self._engines is not None:
             self._engines.close()
+        for peer in self._peers.values():
+            await peer.close()
+        await asyncio.sleep(0)  # lets the transports finish closing
 
     def _wait(self, profile: Profile) -> float:
         return self._timeout_real_s or profile.transport.timeout_real_s
@@ -99,6 +105,13 @@ class Connections:
             self._gateways[where.line] = Gateway(where, login, wait_real_s, patient=patient)
         return ModbusUnit(device, profile, self._gateways[where.line])
 
+    def _snapshot(self, device: Device, where: Address, profile: Profile, login: Login) -> Unit:
+        from wattcast_agent.devices.snapshot_unit import SnapshotUnit
+
+        if str(where) not in self._peers:
+            self._peers[str(where)] = _peer(where, login, self._wait(profile))
+        return SnapshotUnit(device, profile, self._peers[str(where)])
+
     def _snmp(self, device: Device, where: Address, profile: Profile, login: Login) -> Unit:
         from wattcast_agent.devices.snmp import Engines, SnmpPeer
         from wattcast_agent.devices.snmp_unit import SnmpUnit
@@ -106,3 +119,13 @@ class Connections:
         self._engines = self._engines or Engines()
         peer = SnmpPeer(where.host, where.port, login, self._engines, self._wait(profile))
         return SnmpUnit(device, profile, peer)
+
+
+def _peer(where: Address, login: Login, timeout_real_s: float) -> "Peer":
+    if where.protocol == "nut":
+        from wattcast_agent.devices.nut import NutPeer
+
+        return NutPeer(where, login, timeout_real_s)
+    from wattcast_agent.devices.redfish import RedfishPeer
+
+    return RedfishPeer(where, login, timeout_real_s)

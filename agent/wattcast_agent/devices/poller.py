@@ -78,9 +78,8 @@ class Poller:
 
     async def close(self) -> None:
         """Close all connections."""
-        self._connections.close()
+        await self._connections.close()
         await self._http.aclose()
-        await asyncio.sleep(0)  # lets the transports finish closing
 
     def _add(self, device: Device, profiles: Mapping[str, Profile]) -> Unit:
         profile = profiles.get(device.profile)

@@ -113,8 +113,7 @@ class SnmpUnit:
         await self._see(plan.keys_of(scaled.point))
         if not self._seen:
             raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
-        single = frozenset(p.quantity for p in self._family.point)
-        self.profile = plan.offered(scaled, self._seen, single)
+        self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1
 

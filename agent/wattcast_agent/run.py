@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
 from wattcast_agent.step import Effect, Forecasts, Inputs, Keep, Send, Setup, State, Wrote, step
 from wattcast_configs.files import load_rack
+from wattcast_configs.profile import Profile
 from wattcast_configs.profiles import load_profiles
 from wattcast_configs.rack import Rack
 from wattcast_core.commands import AtsCommand, CommandResult
@@ -68,7 +69,7 @@ class Agent:
         self._wrote: list[Wrote] = []
         self._token = 0
         self._unkept: Kept | None = None
-        self._due_real_s = 0.0
+        self._due_s = 0.0
         self._durations = deque([0.05], maxlen=10)
         self._nudge = asyncio.Event()
         self._stopping = False
@@ -105,16 +106,15 @@ class Agent:
             await self._beat()
         except Exception:  # noqa: BLE001 - the rack must not go unwatched because of one odd reading
             _log.exception("beat failed; going on")
-            self._due_real_s = time.time() + self._rack.agent.poll_real_s
+            self._due_s = time.monotonic() + self._rack.agent.poll_real_s
         await self._sleep()
 
     async def _beat(self) -> None:
-        began = time.time()
-        poll = Poll((), ())
-        polled = began if began >= self._due_real_s else 0.0
-        if polled:
-            poll = await self._poller.poll(self._clock.now(began))
-            self._durations.append(time.time() - began)
+        poll, polled, began_s = Poll((), ()), 0.0, time.monotonic()
+        if began_s >= self._due_s:
+            polled = time.time()
+            poll = await self._poller.poll(self._due_s or began_s)
+            self._durations.append(time.monotonic() - began_s)
         real_s = time.time()
         moment = self._moment(real_s)
         if self._unkept is not None:
@@ -137,15 +137,18 @@ class Agent:
         )
         self._state, effects = step(self._state, inputs, moment.now)
         if polled:
-            self._due_real_s = self._next_poll()
+            self._due_s = self._next_poll()
         await self._carry_out(effects)
 
     async def _sleep(self) -> None:
-        """Until the next poll, the end of the step, or something arrives."""
+        """Until the next poll, the end of the step, or something arrives.
+
+        A wait is never longer than a period, so a step of the wall clock shifts one beat at most.
+        """
         real_s, step_s = time.time(), self._rack.agent.step_s
         boundary_s = (epoch_s(self._clock.now(real_s)) // step_s + 1) * step_s
         boundary = self._clock.real_s(from_epoch_s(boundary_s))
-        wait_s = min(self._due_real_s, boundary) - real_s
+        wait_s = min(self._due_s - time.monotonic(), boundary - real_s)
         if self._stopping or self._commands or self._wrote:
             return
         with suppress(TimeoutError):
@@ -156,7 +159,8 @@ class Agent:
         a, real_s = self._rack.agent, time.time()
         lead_real_s = max(self._durations) + _SLACK_REAL_S
         due = next_poll_real_s(self._clock, real_s, a.step_s, a.poll_real_s, lead_real_s)
-        return min(due, real_s + _FAST_REAL_S) if self._watching(real_s) else due
+        wait_s = min(due - real_s, _FAST_REAL_S if self._watching(real_s) else due - real_s)
+        return time.monotonic() + wait_s
 
     def _watching(self, real_s: float) -> bool:
         """Whether a switch is expected to move or return soon."""
@@ -228,7 +232,7 @@ class Agent:
             return Wrote(command, str(error), sent=False)
         except WattcastError as error:
             return Wrote(command, str(error))
-        self._due_real_s = min(self._due_real_s, time.time() + _FAST_REAL_S)
+        self._due_s = min(self._due_s, time.monotonic() + _FAST_REAL_S)
         return Wrote(command)
 
     def _answer(self, result: CommandResult) -> None:
@@ -253,6 +257,7 @@ class Agent:
             "spool_pending": float(self._spool.count),
             "spool_dropped_total": float(self._spool.dropped),
             "late_samples_total": float(self._state.builder.late),
+            **self._poller.health(),
         }
         full = f"spool was full: {self._spool.dropped} batches lost" if self._spool.dropped else ""
         problem = "; ".join(filter(None, (device.problem, full)))
@@ -307,7 +312,7 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     with _alone(base / rack.agent.state_dir):
         spool = _spool(rack, base)
         forecaster = Forecaster(model.predict, model.id)
-        agent = Agent(rack, setup, Poller(rack, profiles), spool, forecaster)
+        agent = Agent(rack, setup, _poller(rack, profiles), spool, forecaster)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, agent.stop)
@@ -321,6 +326,13 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
         )
         await agent.run(directory)
         spool.close()
+
+
+def _poller(rack: Rack, profiles: Mapping[str, Profile]) -> Poller:
+    clock, a = rack.clock.clock(), rack.agent
+    step_real_s = a.step_s / max(segment.speed for segment in clock.segments)
+    scrape_real_s = a.scrape_real_s if a.scrape_real_s <= step_real_s else step_real_s / 2
+    return Poller(rack, profiles, lambda: clock.now(time.time()), scrape_real_s=scrape_real_s)
 
 
 def _finder(rack: Rack) -> Directory:

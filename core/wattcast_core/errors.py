@@ -5,6 +5,7 @@ WattcastError                 exit 1  something failed
 ├── Refused                   exit 3  an explained refusal: nothing was done
 ├── Unreachable               exit 4  a device or peer does not answer (transient: try again)
 │   └── LoginRefused          exit 3  it answers, but not to these credentials or this version
+├── StoreUnavailable          exit 4  the database is away or its disk full (transient)
 ├── MissingExtraError         exit 5  an optional part is not installed
 └── DataError                 exit 1  a reading, message or file that cannot be trusted
     └── ForeignDevice         exit 3  a device of another family than asked for, or of none known
@@ -39,6 +40,15 @@ class LoginRefused(Unreachable):
     """A device answers, but refuses the credentials, the protocol's version or the session."""
 
     exit_code = 3
+
+
+class StoreUnavailable(WattcastError):  # noqa: N818 - a state's name: "the store is unavailable"
+    """The signature database cannot take or give rows now; trying again later may help.
+
+    No kind of ``Unreachable``: what is decided needs no database, and goes on without it.
+    """
+
+    exit_code = 4
 
 
 class MissingExtraError(WattcastError):

@@ -16,6 +16,7 @@ class Agent:
     Attributes:
         step_s: signature step in data seconds.
         poll_real_s: real seconds between two polls of a device.
+        scrape_real_s: real seconds between two readings of a server's own metrics.
         state_dir: where spool, fencing token and commissioning state live.
         cluster: zeroconf name of the coordinator to look for.
         interface: address zeroconf binds, e.g. 127.0.0.1; empty = all.
@@ -27,6 +28,7 @@ class Agent:
     site: str = ""
     step_s: float = 300.0
     poll_real_s: float = 1.0
+    scrape_real_s: float = 10.0
     cluster: str = "wattcast"
     interface: str = ""
 

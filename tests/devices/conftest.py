@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +14,10 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from wattcast_configs.profiles import load_profiles
 from wattcast_configs.rack import Agent, Device, Host, Rack
 from wattcast_core.modbus.frame import unwrap_tcp, wrap_tcp
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # pysnmp uses old names of pysmi, if there
+    import pysnmp.hlapi.v3arch.asyncio  # noqa: F401 - so that later imports warn no more
 
 
 def f32(*values):

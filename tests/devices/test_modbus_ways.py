@@ -83,9 +83,9 @@ async def poll(bench, profiles):
                 for name, (profile, url, tls) in devices.items()
             )
         )
-        poller = Poller(rack, profiles, budget_real_s=20.0)
+        poller = Poller(rack, profiles, lambda: NOW, budget_real_s=20.0, patience_real_s=20.0)
         try:
-            found = await poller.poll(NOW)
+            found = await poller.poll()
         finally:
             await poller.close()
         return {d.device: d for d in found.devices if d.device in devices}

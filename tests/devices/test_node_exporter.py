@@ -92,8 +92,8 @@ def test_a_metric_the_server_lacks_is_absent_not_zero():
 async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
     url, body = endpoint
     rack = bench.rack_of(servers=[("s1", url), ("s2", "http://127.0.0.1:1/metrics")])
-    poller = Poller(rack, profiles)
-    poll = await poller.poll(NOW)
+    poller = Poller(rack, profiles, lambda: NOW, scrape_real_s=0.0)
+    poll = await poller.poll()
     s1 = {s.quantity: s.value for s in poll.samples if s.source == "s1"}
     assert s1 == pytest.approx(WANTED)
     s2 = [s for s in poll.samples if s.source == "s2"]
@@ -110,7 +110,7 @@ async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
         (TEXT, "503 Service Unavailable", Quality.MISSING),
     ]:
         body.update(text=text, status=status)
-        poll = await poller.poll(NOW)
+        poll = await poller.poll()
         load = next(s for s in poll.samples if (s.source, s.quantity) == ("s1", "load1"))
         assert load.quality is quality, text
         assert next(d for d in poll.devices if d.device == "s1").problem
@@ -119,4 +119,35 @@ async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
 
 def test_an_address_without_scheme_is_a_configuration_error(bench, profiles):
     with pytest.raises(ConfigError, match="server s1: node_exporter 'host:9100'"):
-        Poller(bench.rack_of(servers=[("s1", "host:9100")]), profiles)
+        Poller(bench.rack_of(servers=[("s1", "host:9100")]), profiles, lambda: NOW)
+
+
+@pytest.mark.integration
+async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
+    asked = []
+
+    async def serve(reader, writer):
+        while head := await reader.read(4096):
+            query = head.split(b" ")[1].decode()
+            asked.append([part.partition("=")[2] for part in query.partition("?")[2].split("&")])
+            known = {"cpu", "loadavg"}
+            unknown = next((c for c in asked[-1] if c not in known), "")
+            status = "400 Bad Request" if unknown else "200 OK"
+            why = f"Couldn't create filtered metrics handler: disabled collector: {unknown}"
+            body = (why if unknown else "node_load1 0.5\n").encode()
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            )
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    poller = Poller(bench.rack_of(servers=[("s1", url)]), profiles, lambda: NOW, scrape_real_s=0.0)
+    for _ in range(2):
+        poll = await poller.poll()
+        load = next(s for s in poll.samples if (s.source, s.quantity) == ("s1", "load1"))
+        assert (load.value, load.quality) == (0.5, Quality.GOOD)
+    assert set(asked[0]) == set(node_metrics.COLLECTORS)
+    assert asked[-2:] == [["cpu", "loadavg"]] * 2, "what it does not run is not asked for again"
+    await poller.close()
+    server.close()

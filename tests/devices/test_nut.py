@@ -73,21 +73,23 @@ def upsd(tmp_path_factory):
 
 
 def _await_devices(port):
+    """Until the server tells all that stands in the files."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
-                last = {"ats": "outlet.group.3.realpower", "ups": "ups.realpower"}
-                found = []
-                for name, variable in last.items():
-                    link.sendall(f"GET VAR {name} {variable}\n".encode())
-                    found.append(link.recv(200))
-                if all(answer.startswith(b"VAR") for answer in found):
-                    return
+            if all(_told(port, *known) for known in (("ats", ATS), ("ups", UPS))):
+                return
         except OSError:
             pass
         time.sleep(0.1)
     pytest.fail("upsd did not start")
+
+
+def _told(port, name, variables):
+    with socket.create_connection(("127.0.0.1", port), timeout=2) as link:
+        link.sendall(f"LIST VAR {name}\nLOGOUT\n".encode())
+        lines = link.makefile().read().splitlines()
+    return all(f'VAR {name} {key} "{value}"' in lines for key, value in variables.items())
 
 
 async def tech(capsys, port, name, *words):
@@ -108,7 +110,9 @@ async def poller_of():
     def _make(port, **more):
         device = Device("ats", "nut_ats", url=f"nut://127.0.0.1:{port}/ats", **more)
         rack = Rack(Agent("agent-1", "r1", "unused"), (device,), ())
-        pollers.append(Poller(rack, load_profiles(), budget_real_s=20.0))
+        pollers.append(
+            Poller(rack, load_profiles(), lambda: NOW, budget_real_s=20.0, patience_real_s=20.0)
+        )
         return pollers[-1]
 
     yield _make
@@ -151,7 +155,7 @@ async def test_the_preferred_source_is_set_but_dummy_ups_does_not_move(
         await poller_of(upsd, **login).prefer("ats", "B")
     poller = poller_of(upsd, isolated=True, **login)
     await poller.prefer("ats", "B")
-    state = next(d for d in (await poller.poll(NOW)).devices if d.device == "ats")
+    state = next(d for d in (await poller.poll()).devices if d.device == "ats")
     assert state.readings["ats.preferred_source"] == 2
     assert state.readings["ats.active_source"] == 1
     with pytest.raises((Refused, Unreachable), match=r"ACCESS-DENIED|USERNAME-REQUIRED"):
@@ -186,7 +190,7 @@ def listing(variables):
 
 
 async def state_of(poller):
-    return next(d for d in (await poller.poll(NOW)).devices if d.device == "ats")
+    return next(d for d in (await poller.poll()).devices if d.device == "ats")
 
 
 @pytest.mark.parametrize(

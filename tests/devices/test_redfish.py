@@ -50,7 +50,9 @@ async def poller_of():
 
     def _make(*devices):
         rack = Rack(Agent("agent-1", "r1", "unused"), devices, ())
-        pollers.append(Poller(rack, load_profiles(), budget_real_s=20.0))
+        pollers.append(
+            Poller(rack, load_profiles(), lambda: NOW, budget_real_s=20.0, patience_real_s=20.0)
+        )
         return pollers[-1]
 
     yield _make
@@ -138,7 +140,7 @@ async def test_a_session_that_ended_is_opened_anew(serve, poller_of, monkeypatch
     device = Device("pdu", "redfish_pdu", url=url, user="watt", password="env:PDU_PASSWORD")
     poller = poller_of(device)
     for _ in range(2):
-        poll = await poller.poll(NOW)
+        poll = await poller.poll()
         state = next(d for d in poll.devices if d.device == "pdu")
         assert (state.quality, state.problem) == (Quality.GOOD, "")
         service.open_sessions.clear()
@@ -152,7 +154,7 @@ def switch_of(poller_of):
         url = f"redfish://127.0.0.1:{service.port}{double.ATS}"
         device = Device("ats", "redfish_ats", url=url, **({"lab": True, "isolated": True} | more))
         poller = poller_of(device)
-        await poller.poll(NOW)
+        await poller.poll()
         return poller
 
     return _switch
@@ -169,7 +171,7 @@ async def test_preferring_a_source_moves_the_switch(serve, switch_of):
     assert service.writes == [{"TransferConfiguration": {"PreferredMainsId": "Generator"}}]
     active = service.resources[double.ATS]["TransferConfiguration"]
     assert double.wait_for(lambda: active["ActiveMainsId"] == "Generator")
-    poll = await poller.poll(NOW)
+    poll = await poller.poll()
     assert (reading(poll, "ats.preferred_source"), reading(poll, "ats.active_source")) == (2, 2)
     assert not any("TransferControl" in path for _, path in service.requests)  # never a toggle
 
@@ -179,7 +181,7 @@ async def test_a_preference_that_is_set_but_not_followed_shows_as_such(serve, sw
     service.follows = False
     poller = await switch_of(service)
     await poller.prefer("ats", "B")
-    poll = await poller.poll(NOW)
+    poll = await poller.poll()
     assert (reading(poll, "ats.preferred_source"), reading(poll, "ats.active_source")) == (2, 1)
 
 

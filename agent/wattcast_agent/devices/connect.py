@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wattcast_agent.devices.snmp import Engines
 
 
+_BY_HOST = {"modbus": "modbus-tcp", "snmp": "snmp"}  # what host and port mean
+
+
 class Meter(Protocol):
     """A device that can be read."""
 
@@ -27,6 +30,9 @@ class Meter(Protocol):
 
     async def read(self) -> Words | Objects:
         """Raw readings; raises Unreachable or DataError."""
+
+    def rest(self) -> None:
+        """All of its connection's devices have been read for now."""
 
     async def introduce(self) -> str:
         """What it says of itself: vendor, model, ...; raises as ``read``."""
@@ -65,6 +71,11 @@ class Connections:
         self._engines: Engines | None = None
         self._peers: dict[str, Peer] = {}
 
+    @property
+    def resyncs(self) -> int:
+        """Connections dropped because what came was not what had been asked for."""
+        return sum(gateway.resyncs for gateway in self._gateways.values())
+
     def unit(self, device: Device, profile: Profile, login: Login | None = None) -> Unit:
         """The unit of a device; ``login`` instead of what the rack file says.
 
@@ -72,8 +83,8 @@ class Connections:
             ConfigError: its address or login is not complete, or of another protocol.
         """
         where = device.where
-        if not device.url and profile.protocol == "snmp":
-            where = replace(where, scheme="snmp")
+        if not device.url and profile.protocol in _BY_HOST:
+            where = replace(where, scheme=_BY_HOST[profile.protocol])
         if where.protocol != profile.protocol:
             raise ConfigError(
                 f"device {device.id}: profile {profile.name} is for {profile.protocol}, but its"

@@ -32,7 +32,12 @@ class Gateway:
 
     After a missing or senseless answer the connection is dropped, so that a late answer can never
     be taken for the next one's. Two silent units in a row mean the gateway itself is gone: the
-    others are then not waited for until its back-off is over.
+    others are then not waited for until its back-off is over. An answer to another request than the
+    last (its transaction is counted) is passed over; the connection is dropped after the true one.
+
+    Attributes:
+        requests: how many were sent.
+        resyncs: connections dropped because of a stray or senseless answer.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Gateway:
         self.where = where
         self.address = where.line
         self.requests = 0
+        self.resyncs = 0
         self._login, self._timeout_real_s, self._patient = login, timeout_real_s, patient
         self._quiet_real_s = quiet_real_s(where)
         self._make = client_maker(where, login, timeout_real_s, self._note_garbage)
@@ -60,6 +66,7 @@ class Gateway:
         self._backoff = Backoff(self.address, most_s=8.0)
         self._silent = 0
         self._garbled = ""
+        self._transaction = b""
 
     async def read(self, unit: int, function: int, address: int, count: int) -> list[int]:
         """Registers of one block.
@@ -79,7 +86,7 @@ class Gateway:
 
         answer = await self._request(unit, ask)
         if len(answer.registers) != count:
-            self.close()
+            self._resync()
             got = len(answer.registers)
             raise DataError(f"{self.address} unit {unit} sent {got} registers, asked for {count}")
         return list(answer.registers)
@@ -99,7 +106,7 @@ class Gateway:
 
         answer = await self._request(unit, ask)
         if answer.address != address or (function == 6 and list(answer.registers) != [value]):
-            self.close()
+            self._resync()
             raise Unreachable(f"{self.address} unit {unit} confirmed another write")
 
     async def introduce(self, unit: int) -> str:
@@ -137,6 +144,8 @@ class Gateway:
                 await asyncio.sleep(self._quiet_real_s)
         self._silent = 0
         self._backoff.succeeded()
+        if self._garbled:
+            self._resync()
         if answer.isError():
             raise self._exception(unit, answer.exception_code)
         return answer
@@ -156,7 +165,13 @@ class Gateway:
     def _note_garbage(self, text: str) -> None:
         self._garbled = text
 
+    def _resync(self) -> None:
+        self.resyncs += 1
+        self.close()
+
     def _silence(self, unit: int) -> Unreachable:
+        if self._garbled:
+            self._resync()
         self.close()
         self._silent += 1
         if self._silent >= _SILENT_UNITS:

@@ -96,10 +96,14 @@ class _Screen:
 
     def __init__(self, garbled: Garbled) -> None:
         self._garbled = garbled
+        self._transaction = b""
 
     def __call__(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus's signature
         if sending:
+            self._transaction = data[:2]
             return data
+        if data[:2] != self._transaction[: len(data)]:
+            self._garbled("it answered another request than the last")
         try:
             return _whole_frames(data)
         except ModbusError as error:

@@ -22,6 +22,12 @@ _FREQUENCIES = ("node_cpu_scaling_frequency_hertz", "node_cpu_frequency_hertz")
 _MEMORY = ("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes")
 _SWAP = ("node_memory_SwapFree_bytes", "node_memory_SwapTotal_bytes")
 
+# What node_exporter calls the parts that give the metrics above.
+COLLECTORS = (
+    *("cpu", "cpufreq", "stat", "loadavg", "meminfo", "vmstat", "pressure"),
+    *("netdev", "diskstats"),
+)
+
 COUNTERS = ("cpu_busy_seconds_total", "cpu_seconds_total", *_COUNTERS)
 GAUGES = ("cpu_freq_mhz", "load1", "memory_used_pct", "swap_used_pct")
 QUANTITIES = (*COUNTERS, *GAUGES)

@@ -115,9 +115,8 @@ class SnapshotUnit:
             self._first = {**self._first, **seen}
         return {check: self._first.get(check.key) for check in checks}
 
-    async def close(self) -> None:
-        """End the connection and what it holds on the device."""
-        await self._peer.close()
+    def rest(self) -> None:
+        """Nothing to give back: the connection serves nobody else."""
 
     async def _get_to_know(self, objects: Objects) -> None:
         seen = {check: objects.get(check.key) for check in self._family.probe}

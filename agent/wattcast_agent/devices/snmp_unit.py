@@ -92,6 +92,9 @@ class SnmpUnit:
             first |= await self._peer.first(batch)
         return {check: first.get(check.oid) for check in checks}
 
+    def rest(self) -> None:
+        """Nothing to give back: datagrams hold no connection."""
+
     def _forget(self) -> None:
         self._polls = 0
         self._identified = False

@@ -24,7 +24,6 @@ DRIVER, SERVER = Path("/lib/nut/dummy-ups"), Path("/lib/nut/upsd")
 
 ATS = {
     "device.type": "ats",
-    "device.mfr": "Contoso",
     "input.source": "1",
     "input.source.preferred": "1",
     "input.1.voltage": "231.00",

@@ -90,6 +90,13 @@ class Connections:
                 f"device {device.id}: profile {profile.name} is for {profile.protocol}, but its"
                 f" address is {where}"
             )
+        if device.point:
+            profile = replace(profile, point=(*profile.point, *device.point))
+        if not (profile.point or profile.repeat):
+            raise ConfigError(
+                f"device {device.id}: its readings are site data; add [[device.point]] with"
+                " quantity and object to its entry in the rack file, or write a profile of your own"
+            )
         login = login or login_of(device, where)
         make = {"modbus": self._modbus, "snmp": self._snmp}.get(where.protocol, self._snapshot)
         return make(device, where, profile, login)
@@ -137,6 +144,10 @@ def _peer(where: Address, login: Login, timeout_real_s: float) -> "Peer":
         from wattcast_agent.devices.nut import NutPeer
 
         return NutPeer(where, login, timeout_real_s)
+    if where.protocol == "bacnet":
+        from wattcast_agent.devices.bacnet import BacnetPeer
+
+        return BacnetPeer(where, timeout_real_s)
     from wattcast_agent.devices.redfish import RedfishPeer
 
     return RedfishPeer(where, login, timeout_real_s)

@@ -1,10 +1,11 @@
 """One Modbus unit: reads its profile's points in blocks, writes only its named commands."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named_value, unmet
 from wattcast_agent.devices.decode import Raw, Words, decode, raw_of
 from wattcast_agent.devices.modbus import Gateway, Rejected
 from wattcast_agent.devices.patience import Patience
@@ -45,6 +46,7 @@ class ModbusUnit:
         self._gateway = gateway
         self._unit = device.where.device_id
         self._patience = Patience(device.id)
+        self._dwell = Dwell()
         self._blocks: list[Block] = []
         self._polls = self._failures = 0
         self._asleep = False
@@ -87,6 +89,8 @@ class ModbusUnit:
         except (Unreachable, DataError) as error:
             raise Refused(f"{self.device.id}: nothing was written: {error}") from error
         what = f"{name} {argument}"
+        self._dwell.check(command, argument, time.monotonic())
+        self._dwell.note(command, argument, time.monotonic())
         try:
             for around in command.around:
                 await self._write(around.address, 6, around.value, what)

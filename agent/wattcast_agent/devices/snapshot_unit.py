@@ -4,11 +4,12 @@ What is read is data of the profile; what is written is only its named commands.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named_value, unmet
 from wattcast_agent.devices.decode import Objects, Raw, decode
 from wattcast_agent.devices.patience import Patience
 from wattcast_configs.profile import Check, Command, Profile
@@ -57,6 +58,7 @@ class SnapshotUnit:
         self._peer = peer
         self._keys = [*plan.places_of(profile), *peer.introduces]
         self._patience = Patience(device.id)
+        self._dwell = Dwell()
         self._shape: frozenset[str] = frozenset()
         self._first: Objects = {}
 
@@ -95,6 +97,8 @@ class SnapshotUnit:
         problem = unmet(command, argument, decode(self.profile, objects))
         if problem:
             raise Refused(f"{self.device.id}: {name} {argument}: {problem}")
+        self._dwell.check(command, argument, time.monotonic())
+        self._dwell.note(command, argument, time.monotonic())
         try:
             await self._peer.write(command, value)
         except Refused as error:

@@ -8,6 +8,7 @@ from wattcast_configs.profile import Profile
 from wattcast_core.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent
+SCHEMA = "profile.schema.json"
 
 
 def load_profile(path: Path) -> Profile:

@@ -9,7 +9,7 @@ import numpy as np
 from wattcast_coordinator.plan.cover import Cover, complete, exchange, price
 from wattcast_coordinator.plan.place import Destinations, needed_w
 from wattcast_coordinator.plan.prune import take_back
-from wattcast_coordinator.plan.relief import relieved_w
+from wattcast_coordinator.plan.relief import Relief
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 
@@ -38,12 +38,14 @@ class Search:
         may = problem.instance.wl_movable & (problem.duration_s <= problem.deadline_s)
         transfers = self._workloads + np.arange(len(problem.rows.ats))
         self._actions = np.concatenate([np.flatnonzero(may), transfers])
+        self._relief = self._look_at(self._rows)
         model = self._model(start)
         useful = np.flatnonzero((model.gain > 0).any(0))
         prices = price(model.some(useful))
         core = np.argsort(prices.reduced, kind="stable")[:_CORE]
         self._actions = np.sort(self._actions[useful[core]])
         self._order = np.argsort(np.argsort(useful[core]))  # the most promising first
+        self._relief = self._look_at(self._rows)
         self._weight, self.bound = prices.row, prices.bound
         self._banned = np.zeros(len(self._actions), bool)
 
@@ -71,11 +73,16 @@ class Search:
             return None
         return self._settle(best, choice)
 
+    def _look_at(self, rows: IntArray) -> Relief:
+        moves = self._actions[self._actions < self._workloads]
+        home = self._problem.instance.wl_server[moves]
+        return Relief(self._problem, rows, self._actions, home)
+
     def _model(self, state: State) -> Cover:
         """The covering problem in linear terms at a state."""
         problem = self._problem
         cost = np.concatenate([problem.move_cost, problem.instance.ats_cost[problem.rows.ats]])
-        gain = relieved_w(state, self._rows, self._actions, problem.instance.wl_server)
+        gain = self._relief.watts(state)
         return Cover(
             gain,
             gain[:, self._chosen(state)].sum(1) - state.slack_w[self._rows],
@@ -140,5 +147,8 @@ class Search:
         """Take rows into the model that a goal came to exceed."""
         new = np.setdiff1d(rows, self._rows)
         weight = float(self._weight.mean())
+        if not len(new):
+            return
         self._rows = np.concatenate([self._rows, new])
+        self._relief = self._look_at(self._rows)
         self._weight = np.concatenate([self._weight, np.full(len(new), weight)])

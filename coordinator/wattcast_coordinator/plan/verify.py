@@ -12,6 +12,7 @@ import numpy as np
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.itinerary import Itinerary, Moves, Transfers, lay_out
 from wattcast_coordinator.plan.network import Network
+from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.plan.rules import broken_rules
 from wattcast_coordinator.plan.ways import Entries, way_loads
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
@@ -50,6 +51,7 @@ class Verifier:
 
     def __init__(self, instance: Instance, network: Network) -> None:
         self._instance, self._network = instance, network
+        self._drawn = server_loads(instance, instance.wl_server)
         nodes = len(instance.node_parent)
         alone = np.flatnonzero(network.same.any(0))
         changed = np.flatnonzero(network.changed.ravel())
@@ -88,7 +90,7 @@ class Verifier:
     def _present(self) -> tuple[FloatArray, FloatArray]:
         """Moments of all loads now: the intact ones, and what each loss changes about them."""
         instance, network = self._instance, self._network
-        loads = way_loads(instance, network.ways.of, network.ways.part, network.count)
+        loads = way_loads(self._drawn, network.way, network.part, network.count)
         linear, variance = (
             part[self.node] for part in network.intact.moments(loads, len(instance.node_parent))
         )
@@ -106,9 +108,8 @@ class Verifier:
         self, loads: IntArray, linear: FloatArray, variance: FloatArray, step: IntArray
     ) -> FloatArray:
         growth = self._instance.growth
-        factor = linear[:, len(growth) :]
-        sigma_w = np.sqrt(np.maximum(np.einsum("ij,ij->i", factor, factor) + variance, 0))
-        return np.asarray(linear[:, step] + (self._z[loads] * sigma_w)[:, None] * growth[step])
+        steps = np.concatenate([step, np.arange(len(growth), linear.shape[1])])
+        return quantile(linear[:, steps], variance, self._z[loads], growth[step])
 
     def _overloads(self, plan: Itinerary) -> list[str]:
         """Loads over their limit from lead_s on, or before that over doing nothing as well."""
@@ -147,7 +148,7 @@ class Verifier:
     def _draws(self, plan: Itinerary) -> _Draw:
         """Every server that a plan changes, on the way that feeds it now and on the other one."""
         instance, network = self._instance, self._network
-        drawn = server_loads(instance, instance.wl_server)
+        drawn = self._drawn
         groups = [network.ats_servers[np.flatnonzero(network.ats == n)[0]] for n in plan.node]
         servers = np.unique(np.concatenate([plan.source, plan.target, *groups]))
         change, own_change = self._changes(plan, servers)
@@ -160,7 +161,7 @@ class Verifier:
         here = (1 - there)[..., None] * full - (full - change)
         return _Draw(
             np.concatenate([servers, servers[moved]]),
-            np.concatenate([network.ways.of[servers], network.other[servers[moved]]]),
+            np.concatenate([network.way[servers], network.other[servers[moved]]]),
             np.concatenate([here, (there[..., None] * full)[:, moved]], axis=1),
             np.concatenate(
                 [(1 - there) * own - (own - own_change), (there * own)[:, moved]], axis=1
@@ -212,7 +213,7 @@ class Verifier:
         used = np.flatnonzero((which[network.lost.way] >= 0) & (slot >= 0))
         row, way = place[slot[used]], which[network.lost.way[used]]
         full[:, row, way] += network.gain[used].T
-        part = network.ways.part[draw.server]
+        part = network.part[draw.server]
         return np.asarray(full[0][:, at] * part[:, 0] + full[1][:, at] * part[:, 1])
 
     def name(self, load: int) -> str:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.ports import (
     AdoptPlan,
@@ -23,6 +22,7 @@ from wattcast_coordinator.ports import (
     StartMove,
     Transfer,
 )
+from wattcast_coordinator.risk.judgement import judge_room
 from wattcast_coordinator.risk.violations import violations
 from wattcast_coordinator.step import State, clear_lockout, step
 from wattcast_coordinator.step.cycle import standing
@@ -66,7 +66,11 @@ def risks(simulated, state):
     inputs = simulated.inputs()
     found = build(simulated.graph, inputs, simulated.decision,
                   standing(state, inputs, simulated.graph, simulated.decision))  # fmt: skip
-    return violations(simulated.graph, found.evidence, Loads(found.evidence), inputs.now)
+    return violations(
+        judge_room(simulated.graph, found.evidence, frozenset(state.lost)),
+        found.evidence,
+        inputs.now,
+    )
 
 
 @pytest.mark.slow

@@ -8,26 +8,13 @@ from wattcast_coordinator.aggregate.loads import ServerLoads, server_loads
 from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.check import check_instance
 from wattcast_coordinator.plan.compile import compile_rows
+from wattcast_coordinator.plan.groups import Groups
 from wattcast_coordinator.plan.network import Network, trace_network
 from wattcast_coordinator.plan.rows import Rows, moments, quantile
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
 ROUNDING_W = 1e-4  # a load within this of its limit is at its limit: sums of floats differ
-
-
-class Groups:
-    """Which workloads belong to each group."""
-
-    def __init__(self, group: IntArray) -> None:
-        self._member = np.argsort(group, kind="stable")
-        self._start = np.searchsorted(group[self._member], np.arange(group.max(initial=-1) + 2))
-
-    def members(self, group: int) -> IntArray:
-        """Workloads of a group, ascending; none of group -1."""
-        if group < 0:
-            return self._member[:0]
-        return self._member[self._start[group] : self._start[group + 1]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from copy import copy
 
 import numpy as np
 
-from wattcast_coordinator.plan.problem import Groups, Problem
+from wattcast_coordinator.plan.groups import Groups
+from wattcast_coordinator.plan.problem import Problem
 from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray

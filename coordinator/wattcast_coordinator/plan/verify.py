@@ -80,8 +80,9 @@ class Verifier:
     def after(self, moves: Moves, transfers: Transfers) -> FloatArray:
         """[loads, H] quantile loads in a plan's final state."""
         every = np.arange(len(self.node))
-        *_, last = self._states(self._draws(lay_out(self._instance, moves, transfers)), every)
-        return self._all_w(*last)
+        plan = lay_out(self._instance, moves, transfers)
+        *_, (linear, variance, _) = self._states(self._draws(plan), every)
+        return self._all_w(linear, variance)
 
     def _all_w(self, linear: FloatArray, variance: FloatArray) -> FloatArray:
         every = np.arange(len(self.node))
@@ -122,19 +123,26 @@ class Verifier:
         loads = np.flatnonzero(touched)
         limit_w = self.limit_w[loads, None]
         soft_w = np.maximum(limit_w, self.nothing_w[loads])
-        for state, (linear, variance) in enumerate(self._states(draw, loads)):
+        judged: list[bool] = []
+        for state, (linear, variance, new) in enumerate(self._states(draw, loads)):
             first, last, until_s = plan.window(state, instance.step_s, steps)
             step = np.arange(first, last)
             must = strict[step] & (step * instance.step_s < until_s)
-            load_w = self._quantile(loads, linear, variance, step)
-            over = load_w > np.where(must, limit_w, soft_w[:, step]) + _TOLERANCE_W
+            same = [first, last, *must] == judged  # what has not changed was judged already
+            which = np.flatnonzero(new) if same else np.arange(len(loads))
+            judged = [first, last, *must]
+            load_w = self._quantile(loads[which], linear[which], variance[which], step)
+            allowed_w = np.where(must, limit_w[which], soft_w[which][:, step])
+            over = (load_w > allowed_w + _TOLERANCE_W).any(1)
             if over.any():
-                worst = int(loads[over.any(1).argmax()])
+                worst = int(loads[which[over.argmax()]])
                 found.append(f"{self.name(worst)} is overloaded at {plan.begin_s[state]:.0f} s")
         return found
 
-    def _states(self, draw: _Draw, loads: IntArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Moments of the given loads in each state, from what has changed since the one before."""
+    def _states(
+        self, draw: _Draw, loads: IntArray
+    ) -> Iterator[tuple[FloatArray, FloatArray, BoolArray]]:
+        """Moments of the given loads in each state, and which are new since the one before."""
         share = self._shares(draw, loads)
         linear, variance = self._linear[loads], self._variance[loads]
         last = np.zeros_like(draw.linear[0]), np.zeros_like(draw.variance[0])
@@ -142,7 +150,7 @@ class Verifier:
             new = np.flatnonzero((now[0] != last[0]).any(1))
             linear += share[:, new] @ (now[0] - last[0])[new]
             variance += share[:, new] ** 2 @ (now[1] - last[1])[new]
-            yield linear, variance
+            yield linear, variance, (share[:, new] != 0).any(1)
             last = now
 
     def _draws(self, plan: Itinerary) -> _Draw:

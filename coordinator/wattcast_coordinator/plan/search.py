@@ -194,15 +194,21 @@ class Search:
                 take_back(goal, int(action))
         new = [int(a) for a in self._actions[choice & ~have] if a < self._workloads]
         new.sort(key=lambda workload: -needed_w(self._problem, workload))
-        for workload in new:
-            goal.lift(workload)
-        for workload in new:
-            server = self._destinations.find(goal, workload)
-            if server is None:
-                self._banned[np.searchsorted(self._actions, workload)] = True
-                server = int(goal.placed[workload])
-            goal.put(workload, server)
+        left = new
+        while left:  # one after the other, so that an order exists in which they can move
+            before, left = left, [w for w in left if not self._place(goal, w)]
+            if len(left) == len(before):
+                break
+        self._banned[np.searchsorted(self._actions, left)] = True
         return goal
+
+    def _place(self, goal: State, workload: int) -> bool:
+        """Move a workload to the best server that has room for it; False if there is none."""
+        home = int(goal.placed[workload])
+        goal.lift(workload)
+        server = self._destinations.find(goal, workload)
+        goal.put(workload, home if server is None else server)
+        return server is not None
 
     def _watch(self, rows: IntArray) -> None:
         """Take rows into the model that a goal came to exceed."""

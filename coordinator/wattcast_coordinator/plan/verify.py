@@ -123,12 +123,12 @@ class Verifier:
         loads = np.flatnonzero(touched)
         limit_w = self.limit_w[loads, None]
         soft_w = np.maximum(limit_w, self.nothing_w[loads])
-        judged: list[bool] = []
+        judged: list[int] = []
         for state, (linear, variance, new) in enumerate(self._states(draw, loads)):
             first, last, until_s = plan.window(state, instance.step_s, steps)
             step = np.arange(first, last)
             must = strict[step] & (step * instance.step_s < until_s)
-            same = [first, last, *must] == judged  # what has not changed was judged already
+            same = judged == [first, last, *must]  # what has not changed was judged already
             which = np.flatnonzero(new) if same else np.arange(len(loads))
             judged = [first, last, *must]
             load_w = self._quantile(loads[which], linear[which], variance[which], step)

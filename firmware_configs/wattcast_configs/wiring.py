@@ -131,6 +131,8 @@ def _pdu(pdu: "Pdu", site: "Site") -> Iterator[Node]:
         raise ConfigError(
             f"pdu {pdu.id}: feed: '{pdu.feed}' is not defined; known: {', '.join(sorted(feeds))}"
         )
+    if bool(pdu.feed) == bool(pdu.source):
+        raise ConfigError(f"pdu {pdu.id}: give what it hangs on, as 'feed' or 'source'")
     source = pdu.source or pdu.feed
     rotation = _rotation(pdu)
     yield Node(pdu.id, "rack PDU", (source,), pdu.rating, pdu.lines, pdu.line, rotation, pdu.curve)

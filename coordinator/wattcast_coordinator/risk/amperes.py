@@ -60,7 +60,7 @@ def wired(room: Compiled) -> _Wired:
     live = room.matrices.feeding.live
     out, *lost = lines.lost(live)
     matrices = build(lines.network, lost, out)
-    doubt = np.array([s.share_doubt for s in room.graph.site.server])[:, None]
+    doubt = np.array([s.doubt for s in room.graph.site.server])[:, None]
     most = np.where(network.cord >= 0, np.minimum(network.share + doubt, 1.0), 0.0)
     return _Wired(lines, matrices, gather(matrices.buckets, most))
 

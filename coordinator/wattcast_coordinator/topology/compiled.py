@@ -55,7 +55,7 @@ def _compile(graph: Graph, out: frozenset[str], source: bytes, sparing: bytes) -
     listed = contingencies(graph)
     gone = np.array([graph.node[name] for name in sorted(out)], dtype=np.int64)
     matrices = build(network, [c.nodes(graph) for c in listed], gone)
-    doubt = np.array([s.share_doubt for s in graph.site.server])[:, None]
+    doubt = np.array([s.doubt for s in graph.site.server])[:, None]
     most = np.where(graph.cord >= 0, np.minimum(share + doubt, 1.0), 0.0)
     return Compiled(
         graph,

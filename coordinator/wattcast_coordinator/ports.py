@@ -9,7 +9,6 @@ from typing import Protocol
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
-from wattcast_core.messages import Batch
 from wattcast_core.signature import Signature
 
 
@@ -185,19 +184,6 @@ class Inputs:
     moves: tuple[MoveStatus, ...] = ()
     results: tuple[CommandResult, ...] = ()
     agents: Mapping[str, datetime] = field(default_factory=dict)
-
-
-class Store(Protocol):
-    """The signature database. Acknowledge only after ``write`` returned."""
-
-    def write(self, agent: str, batch: Batch) -> None:
-        """Store a batch durably; replays are idempotent."""
-
-    def acknowledged(self, agent: str) -> int:
-        """Highest sequence stored for an agent, -1 if none."""
-
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """Power of each server over its last steps, oldest first."""
 
 
 class Redirector(Protocol):

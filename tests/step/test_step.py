@@ -365,7 +365,8 @@ UNCLEAR = [o for o in Outcome if o not in {Outcome.TRANSFERRED, Outcome.REFUSED}
 def test_a_refused_switch_rests_for_its_dwell_and_is_not_locked():
     simulated = ats_room(Outcome.REFUSED)
     state, effects = simulated.run(4)
-    (first,) = acts(effects)
+    first, *others = acts(effects)
+    assert first.transfer.ats not in {other.transfer.ats for other in others}
     assert not state.locked
     assert "ats_refused" in kinds(effects)
     assert first.transfer.ats in state.resting(simulated.now)

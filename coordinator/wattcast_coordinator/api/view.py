@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.results import HistoryPoint
+from wattcast_coordinator.store.contract import HistoryPoint
 
 
 def _known(value: float | None) -> float | None:
@@ -55,8 +55,8 @@ class FeedView(Snapshot):
 
     id: str
     load_w: Number
-    limit_w: float
-    limit_n1_w: float
+    limit_w: Number
+    limit_n1_w: Number
     history: tuple[Point, ...] = ()
     forecast: Fan | None = None
     worst_n1: WorstLoss | None = None
@@ -144,12 +144,20 @@ class RiskView(Snapshot):
         contingency: the loss after which it would come; empty in the intact room.
         first_at: data time of the first forecast.
         due_at: when it would come, as first forecast.
+        trip_s: data seconds until the node would trip, as last forecast; null if it would not.
+        dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes, in order.
+        shed_s: until their load is gone.
     """
 
     node: str
     contingency: str
     first_at: datetime
     due_at: datetime
+    trip_s: Number = None
+    dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: Number = None
 
 
 class ReactionView(Snapshot):

@@ -84,7 +84,7 @@ class Judgement:
             Over(
                 int(matrices.node[row]),
                 "",
-                names[int(matrices.case[row]) - 1].id,
+                names[int(matrices.case[row]) - 1].name,
                 load_w[row],
                 float(limit_w[row]),
                 float(p),
@@ -101,7 +101,7 @@ class Judgement:
                 node = self.room.graph.node[step.step]
                 left_w = np.full_like(limits.n1_w, np.inf)
                 left_w[node] = limits.n1_w[node] * step.left
-                out += self._found(self.single.base, left_w, limits.z_n1, step.id)
+                out += self._found(self.single.base, left_w, limits.z_n1, step.name)
         return out
 
     def _amperes(self, amps: Amperes) -> list[Over]:
@@ -110,7 +110,7 @@ class Judgement:
             case = int(amps.case[place])
             if case and self.lost:
                 continue
-            name = self.room.contingencies[case - 1].id if case else ""
+            name = self.room.contingencies[case - 1].name if case else ""
             loads = np.vstack([amps.line_a[place], amps.neutral_a[place][None]])
             limits_a = [float(amps.limit_a[place])] * 3 + [float(amps.neutral_limit_a[place])]
             worst = int(np.argmax(loads.max(1) / limits_a))

@@ -97,7 +97,8 @@ def consequences(
             first 64 are followed.
     """
     room = judged.room
-    known = {c.id: c.nodes(room.graph) for c in room.contingencies} | {"": np.zeros(0, np.int64)}
+    known = {c.name: c.nodes(room.graph) for c in reversed(room.contingencies)}
+    known[""] = np.zeros(0, np.int64)
     chosen = [name for name in dict.fromkeys(wanted) if name in known][:_FOLLOWED]
     situation = Situation(
         room.matrices.network,

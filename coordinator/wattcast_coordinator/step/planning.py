@@ -23,7 +23,7 @@ from wattcast_coordinator.ports import (
     Violation,
 )
 from wattcast_coordinator.risk.judgement import Judgement, judge_room
-from wattcast_coordinator.risk.shed import shed_list
+from wattcast_coordinator.risk.shed import ShedList, shed_list
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.progress import intent
 from wattcast_coordinator.step.state import Action, State
@@ -309,20 +309,21 @@ def _refuse(
     if state.quiet.get("refusal", now) > now:
         return state, []
     intact = any(not v.contingency for v in risks)
-    shed = shed_list(graph, context.problem, intact_only=intact)
+    shed = shed_list(context.judged, context.problem, "" if intact else risks[0].contingency)
     why = "; ".join(named(line, graph) for line in against)
     if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
         why += "; with two feeds, losing one puts everything on the other: only less load helps"
     event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
     state = _hush(state, "refusal", now, decision.dwell_s)
-    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed.excess_after_w, intact=intact))
+    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed))
     return state, [event, offer]
 
 
-def _shed_text(why: str, left_w: float, *, intact: bool) -> str:
-    when = "now" if intact else "when the loss comes"
+def _shed_text(why: str, shed: ShedList) -> str:
+    when = f"when {shed.contingency} is lost" if shed.contingency else "now"
+    left_w = shed.excess_after_w
     rest = f"; {left_w:.0f} W over the limits remain even then" if left_w > 1 else ""
-    return f"{why}; to be switched off {when}{rest}"
+    return f"{why}; to be switched off {when}, {shed.lowered_s:.0f} s until the load is down{rest}"
 
 
 def _hush(state: State, kind: str, now: datetime, for_s: float) -> State:

@@ -50,6 +50,7 @@ class Episode:
         absent: cycles in a row without it.
         trip_s: data seconds until the node trips, as last forecast; None if it does not.
         dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes; ``shed_s``: until their load is gone.
     """
 
     node: str
@@ -59,6 +60,8 @@ class Episode:
     absent: int = 0
     trip_s: float | None = None
     dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.ports import Effect, Inputs, RaiseEvent, Severity, Violation
+from wattcast_coordinator.ports import (
+    Effect,
+    Inputs,
+    OfferShedList,
+    RaiseEvent,
+    Severity,
+    Violation,
+)
+from wattcast_coordinator.risk.shed import ShedList
 from wattcast_coordinator.risk.violations import Consequence
 from wattcast_coordinator.step import supply
 from wattcast_coordinator.step.context import Context
@@ -22,10 +30,12 @@ class Outlook:
     Attributes:
         trip_s: (node, contingency) -> data seconds until that node trips.
         ends: contingency -> how it ends if nothing is done.
+        sheds: contingency -> what to switch off when it comes.
     """
 
     trip_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
     ends: Mapping[str, Consequence] = field(default_factory=dict)
+    sheds: Mapping[str, ShedList] = field(default_factory=dict)
 
 
 def key(risk: Violation | Episode) -> str:
@@ -120,12 +130,31 @@ def _stale(names: list[str], context: Context) -> list[Effect]:
 
 def _updated(e: Episode, ahead: Outlook) -> Episode:
     """With what the newest forecast says it leads to."""
-    end = ahead.ends.get(e.contingency)
+    end, shed = ahead.ends.get(e.contingency), ahead.sheds.get(e.contingency)
     return replace(
         e,
         trip_s=ahead.trip_s.get((e.node, e.contingency)),
         dark=end.dark if end and end.trips else (),
+        shed=shed.workloads if shed else (),
+        shed_s=shed.lowered_s if shed else None,
     )
+
+
+def on_loss(before: State, after: State, now: datetime) -> list[Effect]:
+    """What was to be switched off when a feed is lost, offered the moment that it is."""
+    offers: list[Effect] = []
+    for feed in sorted(set(after.lost) - set(before.lost)):
+        here = [e for e in before.episodes if e.contingency == feed and e.shed]
+        if not here:
+            continue
+        trips_s = [e.trip_s for e in here if e.trip_s is not None]
+        why = f"feed {feed} is lost, as prepared for"
+        if trips_s and here[0].shed_s is not None:
+            late = here[0].shed_s > min(trips_s)
+            why += f"; the first trip comes after {min(trips_s):.0f} s, the load is down after"
+            why += f" {here[0].shed_s:.0f} s" + (": too late for a stop, cut power" if late else "")
+        offers.append(OfferShedList(now, here[0].shed, why))
+    return offers
 
 
 def _forecast(v: Violation, ahead: Outlook, now: datetime) -> RaiseEvent:

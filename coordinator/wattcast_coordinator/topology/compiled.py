@@ -31,6 +31,15 @@ class Compiled:
     gathered: Gather
     doubtful: Gather
 
+    def case(self, contingency: str) -> int:
+        """Number of a contingency's case, by its id or name; 0 for the room as it is."""
+        if not contingency:
+            return 0
+        for number, listed in enumerate(self.contingencies, 1):
+            if contingency in (listed.id, listed.name):
+                return number
+        raise KeyError(contingency)
+
 
 def compile_room(
     graph: Graph, out: Iterable[str], source: IntArray, mean_w: FloatArray | None = None

@@ -6,6 +6,7 @@ operators do today, and the reason why feeds stand half empty. Limits tell their
 examples: wattcast topology show site.toml
           wattcast topology check site.toml --json
           wattcast topology draw site.toml --out site.svg
+          wattcast topology fit site.toml --cords cords.csv
 """
 
 import argparse
@@ -29,11 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("show", "the power graph, its limits and its nameplate loads"),
         ("check", "what is doubtful about a site; exit code 1 if anything is"),
         ("draw", "a single-line diagram"),
+        ("fit", "how servers split their power over their cords, from readings of all cords"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("site", type=Path, help="site file (TOML)")
         if name == "draw":
             action.add_argument("--out", type=Path, required=True, help="where to write the SVG")
+        elif name == "fit":
+            action.add_argument("--cords", type=Path, required=True, metavar="CSV",
+                                help="columns server, cord_0_w, cord_1_w, ...")  # fmt: skip
         else:
             action.add_argument("--json", action="store_true", help="print one JSON document")
         action.set_defaults(action=name)
@@ -50,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
         args.out.write_text(draw(graph))
         return 0
+    if args.action == "fit":
+        return _fit(graph, args.cords)
     if args.action == "check":
         return _check(graph, as_json=args.json)
     document = describe(graph)
@@ -73,6 +80,45 @@ def _check(graph: "Graph", *, as_json: bool) -> int:
         print(f"{graph.site.name}: {len(graph.nodes)} nodes, {len(graph.servers)} servers,"
               f" {len(found) or 'no'} doubts")  # fmt: skip
     return 1 if found else 0
+
+
+def _fit(graph: "Graph", path: Path) -> int:
+    """Print shares and their doubt as lines for the site file."""
+    from wattcast_coordinator.topology.shares import LEAST_READINGS, fit_all
+
+    readings = _read_cords(path)
+    idle_w = dict(zip(graph.servers, graph.idle_w.tolist(), strict=True))
+    found = fit_all({k: v for k, v in readings.items() if k in graph.server}, idle_w)
+    for name, split in found.items():
+        shares = ", ".join(f"{share:.3f}" for share in split.shares)
+        print(f'# {name}: {split.readings} readings up to {split.highest_w:.0f} W'
+              f'{", a supply rests" if split.spare else ""}')  # fmt: skip
+        print(f"shares = [{shares}]\nshare_doubt = {split.doubt:.3f}")
+    for name in sorted(set(readings) - set(found)):
+        why = "fewer than" if name in graph.server else "not in the site file, or fewer than"
+        print(f"# {name}: {why} {LEAST_READINGS} complete readings")
+    return 0 if found else 1
+
+
+def _read_cords(path: Path) -> Json:
+    import csv
+
+    import numpy as np
+
+    from wattcast_core.errors import DataError
+
+    rows: dict[str, list[list[float]]] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                cords = [float(v or "nan") for k, v in row.items() if k.startswith("cord_")]
+                rows.setdefault(row["server"], []).append(cords)
+        return {name: np.array(table) for name, table in rows.items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as cord readings ({error}); give a CSV with the columns"
+            " server, cord_0_w, cord_1_w, ..."
+        ) from error
 
 
 def judge_nameplates(graph: "Graph") -> "Judgement":

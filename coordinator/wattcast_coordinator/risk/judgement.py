@@ -156,7 +156,7 @@ def balanced_limits(judged: Judgement, instance: Instance) -> Instance:
     if judged.amps is None:
         return instance
     single, amps = judged.single, judged.amps
-    used_a = amps.line_a.max((1, 2)) / amps.limit_a
+    used_a = amps.used()
     limits = single.limits
     share = np.ones((2, len(limits.base_w)))
     base_w = single.base.quantile_w(limits.z_base).max(1)

@@ -13,6 +13,7 @@ from wattcast_coordinator.risk.violations import consequences, trip_times_s, vio
 from wattcast_coordinator.step import planning, progress, supply, watch
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import State
+from wattcast_coordinator.step.surprise import stepped_up
 from wattcast_coordinator.topology.graph import Graph
 
 
@@ -32,14 +33,16 @@ def step(
     effects += watch.on_loss(before, state, inputs.now)
     state, more = progress.absorb(state, inputs, graph, decision)
     effects += more
-    problem = build(graph, inputs, decision, standing(state, inputs, graph, decision))
+    stands = standing(state, inputs, graph, decision)
+    problem = build(graph, inputs, decision, stands)
     judged = judge_room(graph, problem.evidence, frozenset(state.lost))
     problem = replace(problem, instance=balanced_limits(judged, problem.instance))
     context = Context(graph, inputs, decision, problem, judged)
     state, more = watch.doubts(state, context)
     effects += more
     found = violations(judged, problem.evidence, inputs.now)
-    ahead = _ahead(judged, problem, found) if found else watch.Outlook()
+    state, stepped = stepped_up(state, judged, inputs, stands)
+    ahead = _ahead(judged, problem, found, stepped) if found else watch.Outlook()
     state, more = watch.note(state, found, ahead, inputs, decision)
     effects += more
     confirmed = watch.confirmed(state, found, decision)
@@ -50,13 +53,16 @@ def step(
     return state, [*effects, *more]
 
 
-def _ahead(judged: Judgement, problem: Problem, found: Sequence[Violation]) -> watch.Outlook:
+def _ahead(
+    judged: Judgement, problem: Problem, found: Sequence[Violation], stepped: frozenset[str]
+) -> watch.Outlook:
     """What the overloads would lead to, and what to switch off for each loss."""
     ends = consequences(judged, problem.evidence, [v.contingency for v in found])
     return watch.Outlook(
         trip_times_s(judged, problem.evidence),
         ends,
         {name: shed_list(judged, problem, name) for name in ends},
+        stepped,
     )
 
 

@@ -83,6 +83,7 @@ class State:
         plan: under way, with its actions.
         doubted: servers and switches already reported as stale.
         quiet: kinds of repeated advice, silent until a time.
+        expected_w: feed -> most that it was thought to carry at the next cycle (0.999 quantile).
     """
 
     cycle_at: datetime | None = None
@@ -100,6 +101,7 @@ class State:
     actions: tuple[Action, ...] = ()
     doubted: tuple[str, ...] = ()
     quiet: Mapping[str, datetime] = field(default_factory=dict)
+    expected_w: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

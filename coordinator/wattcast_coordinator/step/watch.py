@@ -20,7 +20,7 @@ from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import Episode, State
 from wattcast_core.units import epoch_s
 
-_DARK_NAMED = 6  # servers named in one line
+_DARK_NAMED, _TRIPS_NAMED = 6, 3  # in one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,13 @@ class Outlook:
         trip_s: (node, contingency) -> data seconds until that node trips.
         ends: contingency -> how it ends if nothing is done.
         sheds: contingency -> what to switch off when it comes.
+        stepped: feeds whose load jumped beyond what was thought possible.
     """
 
     trip_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
     ends: Mapping[str, Consequence] = field(default_factory=dict)
     sheds: Mapping[str, ShedList] = field(default_factory=dict)
+    stepped: frozenset[str] = frozenset()
 
 
 def key(risk: Violation | Episode) -> str:
@@ -166,6 +168,9 @@ def _forecast(v: Violation, ahead: Outlook, now: datetime) -> RaiseEvent:
     trip_s = ahead.trip_s.get((v.node, v.contingency))
     what += "" if trip_s is None else f"; it would trip in about {trip_s / 60:.0f} min"
     what += _dark(ahead.ends.get(v.contingency))
+    if ahead.stepped:
+        feeds = ", ".join(sorted(ahead.stepped))
+        what += f"; feed {feeds} stepped up within one step: no forecast could know"
     if v.contingency:
         text = f"the loss of {v.contingency} would overload {v.node}: {what}"
         return RaiseEvent(Severity.CRITICAL, "n1_forecast", text, now)
@@ -174,11 +179,14 @@ def _forecast(v: Violation, ahead: Outlook, now: datetime) -> RaiseEvent:
 
 
 def _dark(end: Consequence | None) -> str:
-    if end is None or not end.trips or not end.dark:
+    if end is None or not end.trips:
         return ""
+    then = f" ({', '.join(end.trips[:_TRIPS_NAMED])})"
+    if not end.dark:
+        return then
     names = ", ".join(end.dark[:_DARK_NAMED])
     more = f" and {len(end.dark) - _DARK_NAMED} more" if len(end.dark) > _DARK_NAMED else ""
-    return f", and {len(end.dark)} servers would go dark ({names}{more})"
+    return f"{then}, and {len(end.dark)} servers would go dark ({names}{more})"
 
 
 def _over(e: Episode, now: datetime) -> RaiseEvent:

@@ -5,12 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import decision_room as room
+import numpy as np
 import pytest
 
 from wattcast_configs.control import Decision
 from wattcast_configs.curves import load_curves
+from wattcast_configs.files import load_site
 from wattcast_configs.power import Rating
 from wattcast_configs.site import Feed, Pdu, Server, Site, Workload
+from wattcast_configs.sites import BUILT_IN
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.plan import Solution
 from wattcast_coordinator.ports import AdoptPlan, OfferShedList, RaiseEvent
@@ -63,10 +66,10 @@ def test_a_plan_within_watts_that_crowds_one_line_fails_the_exact_check():
     crowd = [here.problem.workloads.index(f"w0{s}{i}") for s in (1, 2) for i in range(3)]
     target = here.graph.server["r0s0"]
     plan = Solution(tuple((w, target, 0.0) for w in crowd), (), 60.0, True, 0.0, 0.0, 1.0, ())
-    why = planning._worsened(plan, here)
+    why = planning._worsened(planning._Found(plan, 12), here)
     assert re.search(r"r0-[AB] N( after the loss of [AB])? would carry [\d.]+ A of 8.0 A", why)
     nothing = Solution((), (), 0.0, True, 0.0, 0.0, 0.0, ())
-    assert planning._worsened(nothing, here) == ""
+    assert planning._worsened(planning._Found(nothing, 12), here) == ""
 
 
 def test_such_a_plan_is_refused_with_its_reason(monkeypatch):
@@ -151,3 +154,27 @@ def test_a_jump_beyond_all_forecasts_is_called_that():
     assert all("stepped up within one step: no forecast could know" in text for text in texts)
     _, after = simulated.run(3, state)
     assert not any("no forecast could know" in getattr(e, "text", "") for e in after)
+
+
+@pytest.mark.parametrize("name", ["europe_3n2", "america_2n"])
+def test_the_live_loop_takes_a_whole_room_up_to_the_utility(name):
+    site = load_site(BUILT_IN / f"{name}.toml")
+    first = site.server[0]
+    hosts = tuple(replace(s, engine="http://x", full_w=2000.0) for s in site.server)
+    heavy = tuple(
+        Workload(f"w0{i}", first.id, "app", movable=True, cpu=0.1, state_gib=0.1) for i in range(8)
+    )
+    feeds = tuple(replace(f, mode="automatic") for f in site.feed)
+    site = replace(site, server=hosts, workload=heavy, feed=feeds)
+    # A line of the first rack's PDU fills up until the loss of the other feed would overload it.
+    simulated = room.Room(site, watts=lambda w, at: 100.0 + 40.0 * max(0, at - 4), spread_w=1.0)
+    state, effects = simulated.run(16)
+    told = [e.text for e in effects if isinstance(e, RaiseEvent) and e.kind == "n1_forecast"]
+    assert any(re.search(r"A of [\d.]+ A on [LN]", text) for text in told), told
+    assert any(isinstance(e, AdoptPlan) and e.plan.moves for e in effects)
+    graph = simulated.graph
+    problem = build(graph, simulated.inputs(), Decision(),
+                    standing(state, simulated.inputs(), graph, Decision())).instance  # fmt: skip
+    switches = (graph.alt >= 0) & (np.array(graph.words) != "ATS")
+    assert switches.any()
+    assert np.isinf(problem.ats_cost[switches]).all(), "only rack switches are ever commanded"

@@ -1,8 +1,10 @@
 """Site files of real rooms: limits and their sources, lines, doubts, and what is refused."""
 
 import copy
+import json
 import math
 import tomllib
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from wattcast_configs.site import Site
 from wattcast_configs.sites import BUILT_IN
 from wattcast_coordinator.risk.amperes import amperes
 from wattcast_coordinator.risk.nminus import Moments
+from wattcast_coordinator.risk.reserve import bridges
+from wattcast_coordinator.step import State, watch
 from wattcast_coordinator.topology.check import findings
 from wattcast_coordinator.topology.compiled import compile_room
 from wattcast_coordinator.topology.contingency import contingencies
@@ -220,3 +224,25 @@ def test_show_check_and_draw(name, tmp_path, capsys):
     graph = build(load_site(BUILT_IN / f"{name}.toml"))
     assert all(f">{pdu.id}<" in text for pdu in graph.site.pdu)
     assert not math.isnan(float(text.split('viewBox="0 0 ')[1].split()[0]))
+
+
+def test_a_battery_that_is_too_short_is_told_once_and_when_it_is_long_enough_again():
+    now = datetime(2026, 1, 5, tzinfo=UTC)
+    judged = judge_nameplates(build(read(edited("ups", 0, battery=[[1.0, 5.0]]))))
+    state, told = watch.gaps(State(), bridges(judged.room, judged.single), now)
+    assert [e.kind for e in told] == ["bridge_gap"] * 2, "without the utility, and without tx-a"
+    assert "ups-a lasts" in told[0].text
+    assert "gen-a carries after 10 s" in told[0].text
+    assert watch.gaps(state, bridges(judged.room, judged.single), now) == (state, [])
+    good = judge_nameplates(build(read(table())))
+    state, over = watch.gaps(state, bridges(good.room, good.single), now)
+    assert [e.kind for e in over] == ["bridge_gap_over"]
+    assert state.gaps == ()
+
+
+def test_the_benchmark_agrees_with_its_peer(capsys):
+    assert main.main(["bench", "n1", "--servers", "400", "--runs", "2", "--json"]) == 0
+    (room,) = json.loads(capsys.readouterr().out)["rooms"]
+    assert room["agrees"]
+    assert room["pairs"] == room["losses"] * (room["losses"] - 1) // 2
+    assert room["rows_undominated"] < room["rows"]

@@ -37,10 +37,9 @@ class Over:
     limit: float
     p_over: float
 
-    @property
-    def excess(self) -> float:
-        """Share of the limit by which the worst step exceeds it."""
-        return float(self.load.max()) / self.limit - 1 if self.limit > 0 else np.inf
+    def excess(self, steps: int) -> float:
+        """Share of the limit by which the worst of the first steps exceeds it."""
+        return float(self.load[:steps].max()) / self.limit - 1 if self.limit > 0 else np.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,6 +39,24 @@ class Bridge:
         """Whether the generator takes the load in one step."""
         return self.step_w <= self.step_limit_w
 
+    @property
+    def gap(self) -> str:
+        """What is missing, for an operator; empty if the load is carried through, or not known."""
+        loss = f"the loss of {self.contingency}"
+        if not self.generator:
+            return ""  # the UPS runs empty whatever its battery; its load then counts as lost
+        if self.battery_s is not None and not self.holds:
+            return (
+                f"{loss}: {self.ups} lasts {self.battery_s:.0f} s on its battery, {self.generator}"
+                f" carries after {self.needed_s:.0f} s"
+            )
+        if not self.steps_well:
+            return (
+                f"{loss}: {self.generator} takes {self.step_w:.0f} W in one step and bears"
+                f" {self.step_limit_w:.0f} W"
+            )
+        return ""
+
 
 def bridges(room: Compiled, single: SingleLosses) -> list[Bridge]:
     """Every UPS that loses its input in some contingency, though it is not lost itself."""

@@ -8,6 +8,7 @@ from wattcast_coordinator.aggregate.problem import Problem, build
 from wattcast_coordinator.aggregate.standing import Standing
 from wattcast_coordinator.ports import Effect, Inputs, MoveState, Violation
 from wattcast_coordinator.risk.judgement import Judgement, balanced_limits, judge_room
+from wattcast_coordinator.risk.reserve import bridges
 from wattcast_coordinator.risk.shed import shed_list
 from wattcast_coordinator.risk.violations import consequences, trip_times_s, violations
 from wattcast_coordinator.step import planning, progress, supply, watch
@@ -39,6 +40,8 @@ def step(
     problem = replace(problem, instance=balanced_limits(judged, problem.instance))
     context = Context(graph, inputs, decision, problem, judged)
     state, more = watch.doubts(state, context)
+    effects += more
+    state, more = watch.gaps(state, bridges(judged.room, judged.single), inputs.now)
     effects += more
     found = violations(judged, problem.evidence, inputs.now)
     state, stepped = stepped_up(state, judged, inputs, stands)

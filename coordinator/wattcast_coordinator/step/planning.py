@@ -70,7 +70,7 @@ def respond(
     effects: list[Effect] = []
     against = () if solution.feasible else solution.why or ("no plan fits in time",)
     if worth and (solution.moves or solution.ats):
-        worse = _worsened(solution, context)
+        worse = _worsened(found, context)
         if worse:
             against, worth = (f"the plan found fails the exact check: {worse}",), False
     if worth and (solution.moves or solution.ats):
@@ -232,21 +232,22 @@ def _after(solution: Solution, context: Context) -> Judgement:
     return judge_room(context.graph, instance, lost, wl_server, source)
 
 
-def _worsened(solution: Solution, context: Context) -> str:
+def _worsened(found: _Found, context: Context) -> str:
     """What the plan would make worse than doing nothing, judged exactly; empty if nothing.
 
     The planner sees limits in watts; here amperes of every line, capacity steps and common-mode
-    losses count too.
+    losses count too. Judged is the part of the horizon that the plan was sought for.
     """
-    before = {(o.node, o.contingency, o.line): o.excess for o in context.judged.over()}
-    for over in _after(solution, context).over():
+    steps = found.steps
+    before = {(o.node, o.contingency, o.line): o.excess(steps) for o in context.judged.over()}
+    for over in _after(found.solution, context).over():
         key = (over.node, over.contingency, over.line)
-        if over.excess > before.get(key, 0.0) + _WORSE:
+        if over.excess(steps) > max(before.get(key, 0.0), 0.0) + _WORSE:
             unit = "A" if over.line else "W"
             case = f" after the loss of {over.contingency}" if over.contingency else ""
             return (
                 f"{context.graph.nodes[over.node]} {over.line}{case} would carry"
-                f" {over.load.max():.1f} {unit} of {over.limit:.1f} {unit}"
+                f" {over.load[:steps].max():.1f} {unit} of {over.limit:.1f} {unit}"
             )
     return ""
 

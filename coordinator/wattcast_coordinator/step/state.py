@@ -83,6 +83,7 @@ class State:
         plan: under way, with its actions.
         doubted: servers and switches already reported as stale.
         quiet: kinds of repeated advice, silent until a time.
+        gaps: losses already told of that no battery or generator would carry through.
         expected_w: feed -> most that it was thought to carry at the next cycle (0.999 quantile).
     """
 
@@ -102,6 +103,7 @@ class State:
     doubted: tuple[str, ...] = ()
     quiet: Mapping[str, datetime] = field(default_factory=dict)
     expected_w: Mapping[str, float] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

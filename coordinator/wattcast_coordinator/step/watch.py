@@ -13,6 +13,7 @@ from wattcast_coordinator.ports import (
     Severity,
     Violation,
 )
+from wattcast_coordinator.risk.reserve import Bridge
 from wattcast_coordinator.risk.shed import ShedList
 from wattcast_coordinator.risk.violations import Consequence
 from wattcast_coordinator.step import supply
@@ -107,6 +108,18 @@ def doubts(state: State, context: Context) -> tuple[State, list[Effect]]:
         text = f"fresh again: {', '.join(back)}"
         events.append(RaiseEvent(Severity.INFO, "fresh", text, now))
     return replace(state, doubted=doubted), events
+
+
+def gaps(state: State, found: Sequence[Bridge], now: datetime) -> tuple[State, list[Effect]]:
+    """Tell once of each UPS whose battery, or generator whose step, no longer carries the load."""
+    texts = {f"bridge {b.contingency} {b.ups}": b.gap for b in found if b.gap}
+    new = [texts[name] for name in sorted(texts) if name not in state.gaps]
+    over = [name for name in state.gaps if name not in texts]
+    events: list[Effect] = [RaiseEvent(Severity.WARNING, "bridge_gap", text, now) for text in new]
+    if over:
+        text = f"bridged again: {', '.join(name.removeprefix('bridge ') for name in over)}"
+        events.append(RaiseEvent(Severity.INFO, "bridge_gap_over", text, now))
+    return replace(state, gaps=tuple(sorted(texts))), events
 
 
 def _stale(names: list[str], context: Context) -> list[Effect]:

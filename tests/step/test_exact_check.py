@@ -18,7 +18,7 @@ from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.plan import Solution
 from wattcast_coordinator.ports import AdoptPlan, OfferShedList, RaiseEvent
 from wattcast_coordinator.risk.judgement import balanced_limits, judge_room
-from wattcast_coordinator.risk.violations import trip_times_s, violations
+from wattcast_coordinator.risk.violations import consequences, trip_times_s, violations
 from wattcast_coordinator.step import State, planning
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.cycle import standing
@@ -124,6 +124,16 @@ def test_a_node_over_its_limit_already_is_due_at_once_and_says_when_it_trips():
     trips_s = trip_times_s(here.judged, here.problem.evidence)
     assert trips_s["A", ""] < 600.0
     assert trips_s["B", "A"] <= trips_s["B", ""], "after a loss it trips no later"
+
+
+def test_a_server_that_its_ratings_may_not_carry_on_one_cord_is_named():
+    site = room.site(limit_w=600.0, limit_n1_w=700.0)
+    weak = replace(site.server[0], psu_w=200.0)  # draws 220 W
+    thin = replace(site.server[1], cord_a=0.5)  # 98 W a cord
+    here = context(replace(site, server=(weak, thin, *site.server[2:])), watts=60.0)
+    ends = consequences(here.judged, here.problem.evidence, ["A", "C"])
+    assert ends["A"].unproven == ("r0s0", "r0s1")
+    assert ends["C"].unproven == (), "both keep their cords"
 
 
 def test_the_shed_list_of_a_loss_is_offered_the_moment_that_it_comes():

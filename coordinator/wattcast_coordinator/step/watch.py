@@ -192,14 +192,20 @@ def _forecast(v: Violation, ahead: Outlook, now: datetime) -> RaiseEvent:
 
 
 def _dark(end: Consequence | None) -> str:
-    if end is None or not end.trips:
+    if end is None:
         return ""
-    then = f" ({', '.join(end.trips[:_TRIPS_NAMED])})"
-    if not end.dark:
-        return then
-    names = ", ".join(end.dark[:_DARK_NAMED])
-    more = f" and {len(end.dark) - _DARK_NAMED} more" if len(end.dark) > _DARK_NAMED else ""
-    return f"{then}, and {len(end.dark)} servers would go dark ({names}{more})"
+    then = f" ({', '.join(end.trips[:_TRIPS_NAMED])})" if end.trips else ""
+    if end.trips and end.dark:
+        then += f", and {_named(end.dark)} would go dark"
+    if end.unproven:
+        then += f"; {_named(end.unproven)} may not live on the cords left, by their ratings"
+    return then
+
+
+def _named(servers: Sequence[str]) -> str:
+    names = ", ".join(servers[:_DARK_NAMED])
+    more = f" and {len(servers) - _DARK_NAMED} more" if len(servers) > _DARK_NAMED else ""
+    return f"{len(servers)} servers ({names}{more})"
 
 
 def _over(e: Episode, now: datetime) -> RaiseEvent:

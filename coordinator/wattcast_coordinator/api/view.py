@@ -44,10 +44,18 @@ class Fan(Snapshot):
 
 
 class WorstLoss(Snapshot):
-    """The contingency that brings a feed closest to its emergency limit."""
+    """The contingency that brings a feed closest to its emergency limit.
+
+    Attributes:
+        load_w: quantile load then; ``margin_w``: what is left below the limit (negative: over).
+        p_over: probability that the load exceeds the limit then, in the worst step: what "N-1
+            secure" is worth.
+    """
 
     contingency: str
     load_w: Number
+    margin_w: Number = None
+    p_over: Number = None
 
 
 class FeedView(Snapshot):

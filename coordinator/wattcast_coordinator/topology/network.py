@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from wattcast_coordinator.topology.instance import IntArray
+from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
 
@@ -41,6 +41,18 @@ class Network:
     def layers(self) -> list[IntArray]:
         """Nodes grouped so that the sources of each stand in an earlier group."""
         return levels(self.parent, self.alt)
+
+
+def of_instance(instance: Instance, ats_source: IntArray | None = None) -> Network:
+    """The network of a planning problem: every server lives on any one of its cords."""
+    return Network(
+        instance.node_parent,
+        instance.node_alt,
+        instance.ats_source if ats_source is None else ats_source,
+        instance.server_cord,
+        instance.server_share,
+        np.ones(len(instance.server_cord), np.int64),
+    )
 
 
 def levels(parent: IntArray, alt: IntArray) -> list[IntArray]:

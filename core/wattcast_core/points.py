@@ -13,6 +13,7 @@ any reading; people and ``--json`` see the word.
 import math
 from collections.abc import Mapping
 
+WORKLOAD = "workload."  # of a server: workload.ID.cpu_seconds_total, .memory_bytes, .io_bytes_total
 ACTIVE_SOURCE, PREFERRED_SOURCE = "ats.active_source", "ats.preferred_source"
 PHASE_ANGLE_DEG = "ats.phase_angle_deg"
 INLET_POWER_W = "inlet.1.power_w"

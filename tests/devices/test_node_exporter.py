@@ -67,18 +67,20 @@ WANTED = {
 async def endpoint():
     """Serves a text over HTTP; returns (url, settable body)."""
     body = {"text": TEXT, "status": "200 OK"}
-    servers = []
+    servers, writers = [], []
 
     async def serve(reader, writer):
+        writers.append(writer)
         while await reader.read(4096):
             data = body["text"].encode()
             head = f"HTTP/1.1 {body['status']}\r\nContent-Length: {len(data)}\r\n\r\n"
             writer.write(head.encode() + data)
-        writer.close()
 
     servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
     yield f"http://127.0.0.1:{servers[0].sockets[0].getsockname()[1]}", body
-    servers[0].close()
+    for one in (*servers, *writers):
+        one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing
 
 
 def test_real_text_gives_canonical_quantities():
@@ -147,9 +149,10 @@ def test_an_address_without_scheme_is_a_configuration_error(bench, profiles):
 
 @pytest.mark.integration
 async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
-    asked = []
+    asked, writers = [], []
 
     async def serve(reader, writer):
+        writers.append(writer)
         while head := await reader.read(4096):
             query = head.split(b" ")[1].decode()
             asked.append([part.partition("=")[2] for part in query.partition("?")[2].split("&")])
@@ -161,7 +164,6 @@ async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
             )
-        writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -173,4 +175,6 @@ async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
     assert set(asked[0]) == set(node_metrics.COLLECTORS)
     assert asked[-2:] == [["cpu", "loadavg"]] * 2, "what it does not run is not asked for again"
     await poller.close()
-    server.close()
+    for one in (server, *writers):
+        one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing

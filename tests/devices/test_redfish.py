@@ -62,7 +62,9 @@ async def poller_of():
 
 async def tech(service, capsys, *words, path="", environment=None):
     url = f"redfish://{'watt@' if environment else ''}127.0.0.1:{service.port}{path}"
-    code = await asyncio.to_thread(main, ["tech", "read", "--url", url, "--json", *words])
+    code = await asyncio.to_thread(
+        main, ["tech", "read", "--url", url, "--timeout", "60", "--json", *words]
+    )
     printed = capsys.readouterr()
     return code, json.loads(printed.out) if printed.out else None, printed.err
 

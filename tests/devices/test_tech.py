@@ -101,9 +101,11 @@ def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
 
 @pytest.mark.integration
 async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
+    writers = []
+
     async def hear(reader, writer):
+        writers.append(writer)
         await reader.read()
-        writer.close()
 
     server = await asyncio.start_server(hear, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -112,7 +114,9 @@ async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
     assert await tech("read", *url) == 4
     assert asyncio.get_running_loop().time() - began < 5
     assert "no valid answer within" in capsys.readouterr().err
-    server.close()
+    for one in (server, *writers):
+        one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing
 
 
 def test_the_module_imports_the_standard_library_only():

@@ -12,6 +12,7 @@ from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.modbus_client import Client, client_maker, quiet_real_s
 from wattcast_agent.devices.reach import why_no_connection
 from wattcast_configs.address import Address
+from wattcast_configs.command import RegisterWrite
 from wattcast_core.errors import DataError, Unreachable
 from wattcast_core.modbus.pdu import exception_text
 
@@ -91,8 +92,8 @@ class Gateway:
             raise DataError(f"{self.address} unit {unit} sent {got} registers, asked for {count}")
         return list(answer.registers)
 
-    async def write(self, unit: int, function: int, address: int, value: int) -> None:
-        """Write one register by function 6 or 16; tries even while reads back off.
+    async def write(self, unit: int, order: RegisterWrite) -> None:
+        """Write one register of a command by function 6 or 16; tries even while reads back off.
 
         Raises:
             Unreachable: no connection or no answer (the write may have happened).
@@ -100,12 +101,13 @@ class Gateway:
         """
 
         def ask(client: Client) -> Awaitable[ModbusPDU]:
-            if function == 16:
-                return client.write_registers(address, [value], device_id=unit)
-            return client.write_register(address, value, device_id=unit)
+            if order.function == 16:
+                return client.write_registers(order.address, [order.value], device_id=unit)
+            return client.write_register(order.address, order.value, device_id=unit)
 
         answer = await self._request(unit, ask)
-        if answer.address != address or (function == 6 and list(answer.registers) != [value]):
+        told = list(answer.registers) if order.function == 6 else [order.value]
+        if (answer.address, told) != (order.address, [order.value]):
             self._resync()
             raise Unreachable(f"{self.address} unit {unit} confirmed another write")
 

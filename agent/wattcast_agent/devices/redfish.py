@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from wattcast_agent.devices.decode import Objects, Raw
+from wattcast_agent.devices.decode import Objects
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.reach import explain
 from wattcast_agent.devices.redfish_walk import Body, Walk, members, reference
@@ -78,14 +78,14 @@ class RedfishPeer:
         except TimeoutError as error:
             raise Unreachable(f"{self.address}: its answers take too long (time-out)") from error
 
-    async def write(self, command: Command, value: Raw) -> None:
-        """Set one property of the device's resource, if nobody else has changed it meanwhile.
+    async def write(self, command: Command, argument: str) -> None:
+        """Set a named command's property, if nobody else has changed the resource meanwhile.
 
         Raises:
             Refused: the service says no, or the resource has changed since it was read.
             Unreachable: no answer (the write may have happened), or the login is refused.
         """
-        body: Any = value
+        body: Any = command.raw(argument)
         for name in reversed(command.path.split("/")):
             body = {name: body}
         headers = {"If-Match": self._etag} if self._etag else {}

@@ -1,12 +1,13 @@
 """Composition root: the agent's only clock and wiring."""
 
 import asyncio
+import ctypes
 import fcntl
 import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +27,9 @@ from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
 from wattcast_agent.step import Effect, Forecasts, Inputs, Keep, Send, Setup, State, Wrote, step
 from wattcast_configs.files import load_rack
-from wattcast_configs.profile import Profile
-from wattcast_configs.profiles import load_profiles
+from wattcast_configs.profiles import load_named
 from wattcast_configs.rack import Rack
+from wattcast_core.clock import DataClock
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import ConfigError, DataError, Refused, WattcastError
@@ -37,6 +38,7 @@ from wattcast_core.units import epoch_s, from_epoch_s
 
 _log = logging.getLogger("wattcast.agent")
 _SAFETY, _HOLD, _RELEASE = "safety", "hold/", "release/"
+_M_ARENA_MAX = -8  # of malloc.h
 _FAST_REAL_S = 0.15  # between polls while a switch is expected to move
 _SLACK_REAL_S = 0.02  # on top of the longest of the last polls, before a step's end
 
@@ -113,7 +115,8 @@ class Agent:
         poll, polled, began_s = Poll((), ()), 0.0, time.monotonic()
         if began_s >= self._due_s:
             polled = time.time()
-            poll = await self._poller.poll(self._due_s or began_s)
+            scrape_real_s = _scrape_real_s(self._rack, self._clock, polled)
+            poll = await self._poller.poll(self._due_s or began_s, scrape_real_s)
             self._durations.append(time.monotonic() - began_s)
         real_s = time.time()
         moment = self._moment(real_s)
@@ -300,19 +303,22 @@ def serve(path: Path, coordinator: str = "") -> None:
         DataError: model corrupt, spool damaged.
         Refused: another agent runs on the same state.
     """
+    _share_heap()
     rack = load_rack(path)
     asyncio.run(_serve(rack, path.parent, coordinator or rack.coordinator.address))
 
 
 async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
-    profiles = load_profiles()
+    profiles = load_named((d.profile for d in rack.device), base)
     setup = config.setup(rack, {name: p.kind for name, p in profiles.items()})
     directory = Fixed(coordinator) if coordinator else _finder(rack)
     model = LiteRtModel(*config.model_files(rack.model, base))
     with _alone(base / rack.agent.state_dir):
         spool = _spool(rack, base)
         forecaster = Forecaster(model.predict, model.id)
-        agent = Agent(rack, setup, _poller(rack, profiles), spool, forecaster)
+        clock = rack.clock.clock()
+        poller = Poller(rack, profiles, lambda: clock.now(time.time()))
+        agent = Agent(rack, setup, poller, spool, forecaster)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, agent.stop)
@@ -328,11 +334,18 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
         spool.close()
 
 
-def _poller(rack: Rack, profiles: Mapping[str, Profile]) -> Poller:
-    clock, a = rack.clock.clock(), rack.agent
-    step_real_s = a.step_s / max(segment.speed for segment in clock.segments)
-    scrape_real_s = a.scrape_real_s if a.scrape_real_s <= step_real_s else step_real_s / 2
-    return Poller(rack, profiles, lambda: clock.now(time.time()), scrape_real_s=scrape_real_s)
+def _scrape_real_s(rack: Rack, clock: DataClock, real_s: float) -> float:
+    """Between two readings of a server: as wanted, but at least one a step."""
+    step_real_s = rack.agent.step_s / clock.speed(real_s)
+    wanted = rack.agent.scrape_real_s
+    return wanted if wanted <= step_real_s else step_real_s / 2
+
+
+def _share_heap() -> None:
+    """Let all threads use one heap (glibc only): gRPC's would each keep one of their own."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _finder(rack: Rack) -> Directory:

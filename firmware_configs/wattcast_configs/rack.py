@@ -76,7 +76,8 @@ class Device:
     """A device the agent polls.
 
     Attributes:
-        profile: name of a device profile, e.g. ``raritan_xerus_pdu``.
+        profile: name of a device profile, e.g. ``raritan_xerus_pdu``, or of a profile file beside
+            the rack file, e.g. ``our_meter.toml``.
         unit: Modbus unit (device id).
         server: for a cord meter, the server whose cord it measures; empty for others.
         cord: index of that cord (0 or 1).

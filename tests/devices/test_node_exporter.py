@@ -76,6 +76,7 @@ async def endpoint():
     servers.append(await asyncio.start_server(serve, "127.0.0.1", 0))
     yield f"http://127.0.0.1:{servers[0].sockets[0].getsockname()[1]}", body
     servers[0].close()
+    await asyncio.sleep(0.01)  # lets the server see that its clients went
 
 
 def test_real_text_gives_canonical_quantities():
@@ -92,7 +93,7 @@ def test_a_metric_the_server_lacks_is_absent_not_zero():
 async def test_servers_fail_alone_and_say_why(endpoint, bench, profiles):
     url, body = endpoint
     rack = bench.rack_of(servers=[("s1", url), ("s2", "http://127.0.0.1:1/metrics")])
-    poller = Poller(rack, profiles, lambda: NOW, scrape_real_s=0.0)
+    poller = Poller(rack, profiles, lambda: NOW)
     poll = await poller.poll()
     s1 = {s.quantity: s.value for s in poll.samples if s.source == "s1"}
     assert s1 == pytest.approx(WANTED)
@@ -142,7 +143,7 @@ async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    poller = Poller(bench.rack_of(servers=[("s1", url)]), profiles, lambda: NOW, scrape_real_s=0.0)
+    poller = Poller(bench.rack_of(servers=[("s1", url)]), profiles, lambda: NOW)
     for _ in range(2):
         poll = await poller.poll()
         load = next(s for s in poll.samples if (s.source, s.quantity) == ("s1", "load1"))
@@ -151,3 +152,4 @@ async def test_only_collectors_the_server_runs_are_asked_for(bench, profiles):
     assert asked[-2:] == [["cpu", "loadavg"]] * 2, "what it does not run is not asked for again"
     await poller.close()
     server.close()
+    await asyncio.sleep(0.01)

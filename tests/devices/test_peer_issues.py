@@ -215,7 +215,7 @@ class Odd:
 
 
 async def test_volttron_174_one_worker_that_fails_stops_neither_itself_nor_others():
-    odd = Worker([Odd()], lambda: NOW, lambda _: None, patience_real_s=0.5)
+    odd = Worker([Odd()], lambda: NOW, lambda _: None, 0.5)
     told = []
     for _ in range(5):
         await odd.begin(0.0)

@@ -13,7 +13,7 @@ from wattcast_agent.devices.connect import Connections, Unit
 from wattcast_agent.devices.freeze import Freeze
 from wattcast_agent.devices.host import read_host
 from wattcast_agent.devices.lateness import Lateness
-from wattcast_agent.devices.node_exporter import NodeExporter, new_pool
+from wattcast_agent.devices.node_exporter import NodeExporter
 from wattcast_agent.devices.worker import Member, Told, Worker
 from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device, Rack
@@ -53,7 +53,6 @@ class Poller:
         *,
         budget_real_s: float = 1.5,
         patience_real_s: float = 0.5,
-        scrape_real_s: float = 10.0,
     ) -> None:
         """Wire all devices.
 
@@ -63,38 +62,38 @@ class Poller:
             now: the data clock.
             budget_real_s: what one device may take to read.
             patience_real_s: how long a beat waits at most.
-            scrape_real_s: between two readings of a server's own metrics.
 
         Raises:
             ConfigError: a profile, an address or a login is wrong.
         """
         self._now, self._budget_real_s, self._patience_real_s = now, budget_real_s, patience_real_s
-        self._scrape_real_s = scrape_real_s
         self._connections = Connections()
         self._units = {d.id: self._unit(d, profiles) for d in rack.device}
-        self._http = new_pool()
-        exporters = [
-            NodeExporter(s.id, s.node_exporter, self._http) for s in rack.server if s.node_exporter
+        self._exporters = [
+            NodeExporter(s.id, s.node_exporter) for s in rack.server if s.node_exporter
         ]
-        self._hosts: list[Member] = [*map(ServerMember, exporters), OwnHost(rack.agent.id)]
-        self._full = {e.server for e in exporters}
+        self._hosts: list[Member] = [*map(ServerMember, self._exporters), OwnHost(rack.agent.id)]
+        self._full = {e.server for e in self._exporters}
         self._freeze = Freeze()
         self._states: dict[str, DeviceState] = {}
         self._read_s: dict[str, float] = {}
         self._team: list[Worker] = []
         self._workers: dict[str, Worker] = {}
         self._lateness = Lateness()
+        self._values = 0
 
-    async def poll(self, due_s: float | None = None) -> Poll:
+    async def poll(self, due_s: float | None = None, scrape_real_s: float = 0.0) -> Poll:
         """One beat.
 
         Args:
             due_s: monotonic time (of the event loop) at which it should have begun; None = now.
+            scrape_real_s: between two readings of a server's own metrics; 0 = at every beat.
         """
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         if not self._team:
             self._hire(began_s)
+        self._pace(scrape_real_s)
         awaited = []
         for worker in self._team:
             prompt, sweep = worker.prompt, worker.begin(began_s if due_s is None else due_s)
@@ -122,6 +121,7 @@ class Poller:
         p50_ms, p99_ms = self._lateness.percentiles_ms()
         return {
             "reads_total": float(self._lateness.count),
+            "values_total": float(self._values),
             "resyncs_total": float(self._connections.resyncs),
             "lateness_p50_ms": p50_ms,
             "lateness_p99_ms": p99_ms,
@@ -132,7 +132,8 @@ class Poller:
         for worker in self._team:
             await worker.close()
         self._connections.close()
-        await self._http.aclose()
+        for exporter in self._exporters:
+            exporter.close()
         await asyncio.sleep(0)  # lets the transports finish closing
 
     def _unit(self, device: Device, profiles: Mapping[str, Profile]) -> Unit:
@@ -152,14 +153,16 @@ class Poller:
             lines.setdefault(place, []).append(DeviceMember(unit, self._budget_real_s))
         for line in lines.values():
             self._employ(line)
-        for turn, host in enumerate(self._hosts):
-            offset_s = turn * self._scrape_real_s / len(self._hosts)
-            self._employ([host], every_real_s=self._scrape_real_s, offset_real_s=offset_s)
+        for turn, host in enumerate(self._hosts, 1):
+            self._employ([host], turn / len(self._hosts))
         self._read_s = dict.fromkeys(self._workers, at_s)
 
-    def _employ(self, members: Sequence[Member], **when: float) -> None:
-        patience_real_s = self._patience_real_s
-        worker = Worker(members, self._now, self._note, patience_real_s=patience_real_s, **when)
+    def _pace(self, scrape_real_s: float) -> None:
+        for host in self._hosts:
+            self._workers[host.name].every_real_s = scrape_real_s
+
+    def _employ(self, members: Sequence[Member], turn: float = 0.0) -> None:
+        worker = Worker(members, self._now, self._note, self._patience_real_s, turn)
         self._team.append(worker)
         self._workers |= dict.fromkeys((m.name for m in members), worker)
 
@@ -177,6 +180,7 @@ class Poller:
             for parts in self._parts(name, fresh.get(name), at_s, stuck=name in stuck):
                 samples += parts[0]
                 self._states[name] = parts[1]
+        self._values += sum(sample.usable for sample in samples)
         return Poll(tuple(samples), tuple(self._states.values()))
 
     def _parts(self, name: str, told: Told | None, at_s: float, *, stuck: bool) -> Iterator[Parts]:

@@ -9,7 +9,6 @@ from typing import Protocol
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
-from wattcast_core.messages import Batch
 from wattcast_core.signature import Signature
 
 
@@ -51,6 +50,9 @@ class Violation:
         contingency: id of the lost feed, or empty in the intact state.
         at: first data time at which the chosen quantile exceeds the limit.
         load_w, limit_w: largest quantile load over the horizon, and the limit.
+        line: ``L1``, ``L2``, ``L3`` or ``N`` where amperes are over; watts then are those of one
+            line at the lowest permitted voltage.
+        load_a, limit_a: of that line.
     """
 
     node: str
@@ -59,6 +61,9 @@ class Violation:
     load_w: float
     limit_w: float
     probability: float
+    line: str = ""
+    load_a: float = 0.0
+    limit_a: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +184,6 @@ class Inputs:
     moves: tuple[MoveStatus, ...] = ()
     results: tuple[CommandResult, ...] = ()
     agents: Mapping[str, datetime] = field(default_factory=dict)
-
-
-class Store(Protocol):
-    """The signature database. Acknowledge only after ``write`` returned."""
-
-    def write(self, agent: str, batch: Batch) -> None:
-        """Store a batch durably; replays are idempotent."""
-
-    def acknowledged(self, agent: str) -> int:
-        """Highest sequence stored for an agent, -1 if none."""
-
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """Power of each server over its last steps, oldest first."""
 
 
 class Redirector(Protocol):

@@ -4,6 +4,7 @@ WattcastError                 exit 1  something failed
 ├── ConfigError               exit 2  usage or configuration: file, key, suggestion
 ├── Refused                   exit 3  an explained refusal: nothing was done
 ├── Unreachable               exit 4  a device or peer does not answer (transient: try again)
+├── StoreUnavailable          exit 4  the database is away or its disk full (transient)
 ├── MissingExtraError         exit 5  an optional part is not installed
 └── DataError                 exit 1  a reading, message or file that cannot be trusted
 """
@@ -29,6 +30,15 @@ class Refused(WattcastError):  # noqa: N818 - an outcome's name: "the command wa
 
 class Unreachable(WattcastError):  # noqa: N818 - a state's name: "the device is unreachable"
     """A device or peer does not answer; trying again later may help."""
+
+    exit_code = 4
+
+
+class StoreUnavailable(WattcastError):  # noqa: N818 - a state's name: "the store is unavailable"
+    """The signature database cannot take or give rows now; trying again later may help.
+
+    No kind of ``Unreachable``: what is decided needs no database, and goes on without it.
+    """
 
     exit_code = 4
 

@@ -1,5 +1,6 @@
 """What agent and coordinator say to each other: typed twins of the protobuf contract."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattcast_core.commands import AtsCommand, CommandResult
@@ -8,7 +9,8 @@ from wattcast_core.forecast import Forecast
 from wattcast_core.samples import Sample
 from wattcast_core.signature import FEATURES, Signature
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+SPOKEN_VERSIONS = (1, 2)  # what a coordinator understands; 1 sent signatures and samples row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Batch:
     """
 
     sequence: int
-    samples: tuple[Sample, ...] = ()
-    signatures: tuple[Signature, ...] = ()
+    samples: Sequence[Sample] = ()
+    signatures: Sequence[Signature] = ()
     forecasts: tuple[Forecast, ...] = ()
     devices: tuple[DeviceState, ...] = ()
     live: bool = True

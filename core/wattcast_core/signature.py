@@ -50,6 +50,8 @@ class Signature:
         values: one value a name of FEATURES, NaN where missing.
         tags: application, version, OS and the like.
         quality: worst quality of the power readings.
+        cords_v, cords_a, cords_pf: mean volts, amperes and power factor of each cord, NaN where
+            not measured; empty if measured at none.
     """
 
     server: str
@@ -59,6 +61,9 @@ class Signature:
     values: tuple[float, ...]
     tags: Tags = field(default_factory=Tags)
     quality: Quality = Quality.GOOD
+    cords_v: tuple[float, ...] = ()
+    cords_a: tuple[float, ...] = ()
+    cords_pf: tuple[float, ...] = ()
 
     @property
     def power_w(self) -> float:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from wattcast_configs.site import ClockConfig
+from wattcast_core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,28 @@ class Etcd:
 
     endpoints: tuple[str, ...] = ()
     ttl_s: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The signature database.
+
+    Attributes:
+        url: ``duckdb:FILE`` or ``postgresql://user@host1,host2/database`` (password in
+            ``~/.pgpass``); empty: ``signatures.duckdb`` in state_dir.
+        read_url: a PostgreSQL that answers queries instead, as a replica.
+        raw_days: days that rows are kept as they came.
+        rollup_days: days that rows by minute and forecasts are kept.
+    """
+
+    url: str = ""
+    read_url: str = ""
+    raw_days: float = 7.0
+    rollup_days: float = 90.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.raw_days <= self.rollup_days:
+            raise ConfigError("store: raw_days must be 1 or more, rollup_days not less than that")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +101,7 @@ class Control:
     state_dir: str
     listen: Listen = field(default_factory=Listen)
     etcd: Etcd = field(default_factory=Etcd)
+    store: Store = field(default_factory=Store)
     redirector: Redirector = field(default_factory=Redirector)
     decision: Decision = field(default_factory=Decision)
     clock: ClockConfig = field(default_factory=ClockConfig)

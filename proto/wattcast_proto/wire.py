@@ -1,8 +1,13 @@
 """Domain twins to protobuf and back; the only place that knows both."""
 
-from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
+from wattcast_core.columns import (
+    SampleColumns,
+    SignatureColumns,
+    from_milliseconds,
+    milliseconds,
+)
 from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError
@@ -17,11 +22,16 @@ from wattcast_core.messages import (
     Welcome,
 )
 from wattcast_core.samples import Quality, Sample
-from wattcast_core.signature import FEATURES, Signature, Tags
+from wattcast_core.signature import FEATURES, Signature
+from wattcast_proto.blocks import (
+    decode_samples,
+    decode_signatures,
+    decode_tags,
+    encode_samples,
+    encode_signatures,
+)
 from wattcast_proto.v1 import agent_pb2 as pb
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 _QUALITY = {q: pb.Quality.Value(f"QUALITY_{q.name}") for q in Quality}
 _KIND = {k: pb.ForecastKind.Value(f"FORECAST_KIND_{k.name}") for k in Kind}
 _OUTCOME = {o: pb.Outcome.Value(f"OUTCOME_{o.name}") for o in Outcome}
@@ -30,46 +40,9 @@ _KIND_BACK = {v: k for k, v in _KIND.items()}
 _OUTCOME_BACK = {v: k for k, v in _OUTCOME.items()}
 
 
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // _MS
-
-
-def _at(ms: int) -> datetime:
-    return _EPOCH + ms * _MS
-
-
-def _sample(s: Sample) -> pb.Sample:
-    return pb.Sample(
-        source=s.source,
-        quantity=s.quantity,
-        value=s.value,
-        at_ms=_ms(s.at),
-        quality=_QUALITY[s.quality],
-    )
-
-
 def _sample_back(m: pb.Sample) -> Sample:
-    return Sample(m.source, m.quantity, m.value, _at(m.at_ms), _QUALITY_BACK[m.quality])
-
-
-def _signature(s: Signature) -> pb.Signature:
-    t = s.tags
-    return pb.Signature(
-        server=s.server,
-        at_ms=_ms(s.at),
-        step_s=s.step_s,
-        cords_w=s.cords_w,
-        values=s.values,
-        quality=_QUALITY[s.quality],
-        tags=pb.Tags(
-            site=t.site,
-            rack=t.rack,
-            application=t.application,
-            version=t.version,
-            os=t.os,
-            criticality=t.criticality,
-            user_load=t.user_load,
-        ),
+    return Sample(
+        m.source, m.quantity, m.value, from_milliseconds(m.at_ms), _QUALITY_BACK[m.quality]
     )
 
 
@@ -79,15 +52,13 @@ def _signature_back(m: pb.Signature) -> Signature:
             f"signature of {m.server}: {len(m.values)} values, expected {len(FEATURES)};"
             " agent and coordinator must run the same protocol version"
         )
-    t = m.tags
-    tags = Tags(t.site, t.rack, t.application, t.version, t.os, t.criticality, t.user_load)
     return Signature(
         m.server,
-        _at(m.at_ms),
+        from_milliseconds(m.at_ms),
         m.step_s,
         tuple(m.cords_w),
         tuple(m.values),
-        tags,
+        decode_tags(m.tags),
         _QUALITY_BACK[m.quality],
     )
 
@@ -95,7 +66,7 @@ def _signature_back(m: pb.Signature) -> Signature:
 def _forecast(f: Forecast) -> pb.Forecast:
     return pb.Forecast(
         server=f.server,
-        issued_at_ms=_ms(f.issued_at),
+        issued_at_ms=milliseconds(f.issued_at),
         step_s=f.step_s,
         quantiles_w=[w for row in f.quantiles_w for w in row],
         kind=_KIND[f.kind],
@@ -112,7 +83,7 @@ def _forecast_back(m: pb.Forecast) -> Forecast:
     rows = tuple(tuple(m.quantiles_w[i : i + n]) for i in range(0, len(m.quantiles_w), n))
     return Forecast(
         m.server,
-        _at(m.issued_at_ms),
+        from_milliseconds(m.issued_at_ms),
         m.step_s,
         rows,
         _KIND_BACK[m.kind],
@@ -126,7 +97,7 @@ def _device(d: DeviceState) -> pb.DeviceState:
     return pb.DeviceState(
         device=d.device,
         kind=d.kind,
-        at_ms=_ms(d.at),
+        at_ms=milliseconds(d.at),
         quality=_QUALITY[d.quality],
         readings=dict(d.readings),
         problem=d.problem,
@@ -135,14 +106,17 @@ def _device(d: DeviceState) -> pb.DeviceState:
 
 def _device_back(m: pb.DeviceState) -> DeviceState:
     quality = _QUALITY_BACK[m.quality]
-    return DeviceState(m.device, m.kind, _at(m.at_ms), quality, dict(m.readings), m.problem)
+    return DeviceState(
+        m.device, m.kind, from_milliseconds(m.at_ms), quality, dict(m.readings), m.problem
+    )
 
 
 def _batch(b: Batch) -> pb.Batch:
+    samples, signatures = SampleColumns.of(b.samples), SignatureColumns.of(b.signatures)
     return pb.Batch(
         sequence=b.sequence,
-        samples=map(_sample, b.samples),
-        signatures=map(_signature, b.signatures),
+        sample_blocks=[encode_samples(samples)] if samples else [],
+        signature_blocks=[encode_signatures(signatures)] if signatures else [],
         forecasts=map(_forecast, b.forecasts),
         devices=map(_device, b.devices),
         live=b.live,
@@ -150,10 +124,16 @@ def _batch(b: Batch) -> pb.Batch:
 
 
 def _batch_back(m: pb.Batch) -> Batch:
+    samples = list(map(decode_samples, m.sample_blocks))
+    signatures = list(map(decode_signatures, m.signature_blocks))
+    if m.samples:
+        samples.append(SampleColumns.of(tuple(map(_sample_back, m.samples))))
+    if m.signatures:
+        signatures.append(SignatureColumns.of(tuple(map(_signature_back, m.signatures))))
     return Batch(
         m.sequence,
-        tuple(map(_sample_back, m.samples)),
-        tuple(map(_signature_back, m.signatures)),
+        SampleColumns.join(samples) if samples else (),
+        SignatureColumns.join(signatures) if signatures else (),
         tuple(map(_forecast_back, m.forecasts)),
         tuple(map(_device_back, m.devices)),
         m.live,
@@ -178,7 +158,7 @@ def _result(r: CommandResult) -> pb.CommandResult:
         token=r.token,
         outcome=_OUTCOME[r.outcome],
         why=r.why,
-        at_ms=_ms(r.at),
+        at_ms=milliseconds(r.at),
     )
 
 
@@ -219,7 +199,9 @@ def decode_agent(m: pb.AgentMessage) -> AgentMessage:
             case "result":
                 r = m.result
                 outcome = _OUTCOME_BACK[r.outcome]
-                return CommandResult(r.id, r.ats, r.token, outcome, r.why, _at(r.at_ms))
+                return CommandResult(
+                    r.id, r.ats, r.token, outcome, r.why, from_milliseconds(r.at_ms)
+                )
     except KeyError as error:
         raise DataError(f"message from an agent: unknown enum value {error}") from error
     raise DataError("message from an agent: empty or newer than this coordinator")

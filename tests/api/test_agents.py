@@ -128,7 +128,7 @@ async def test_commands_reach_the_agent_while_a_batch_is_under_way(connect, hand
 @pytest.mark.parametrize(
     ("hello", "why"),
     [
-        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1"),
+        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1, 2"),
         (Hello("a1", "r1", features=("cpu_pct",)), "other signature features"),
         (Hello("", "r1"), "names no agent"),
         (Hello("a1", "unknown"), "not in the site file"),

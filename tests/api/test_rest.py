@@ -23,7 +23,7 @@ from wattcast_coordinator.api.view import (
     WorstLoss,
 )
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store.results import HistoryPoint
+from wattcast_coordinator.store.contract import HistoryPoint
 from wattcast_core.errors import ConfigError
 
 pytestmark = pytest.mark.integration

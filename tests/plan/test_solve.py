@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.plan import solve
 
 SMALL = {"servers": 36, "rack": 12, "per": 2, "feeds": 3, "movable": 60}
@@ -102,12 +103,17 @@ def test_parallel_limits_hold(make_room, as_instance, verdict, limit):
     assert judged["ok"], judged["errors"]
 
 
-def test_a_transfer_is_chosen_where_it_is_the_best_move(make_room, as_instance, verdict):
-    arrays = make_room(**SMALL | {"displaced": 10, "tight": 0.02, "seed": 5})
-    arrays["ats_cost"] = arrays["ats_cost"] * 0.01
-    arrays["crit_cost"] = arrays["crit_cost"] * 100
+def test_a_transfer_is_chosen_where_nothing_may_move(make_room, as_instance, verdict):
+    arrays = make_room(**SMALL | {"displaced": 4, "seed": 5})
+    arrays["wl_server"][arrays["planted_wl"]] = arrays["planted_to"]
+    arrays["wl_movable"] = np.zeros_like(arrays["wl_movable"])
+    loads = Loads(as_instance(arrays))
+    arrays["limit_base_w"] = loads.evaluate()[0].max(1) + 1.0
+    cords = arrays["server_cord"][:, 0]
+    ats = cords[arrays["node_alt"][cords] >= 0][0]
+    arrays["ats_source"][ats] = 1 - arrays["ats_source"][ats]
     solution = solve(as_instance(arrays), deadline=limited(20))
-    assert 1 <= len(solution.ats) <= arrays["max_ats"]
+    assert [node for node, _, _ in solution.ats] == [ats]
     assert verdict(arrays, solution)["ok"]
 
 

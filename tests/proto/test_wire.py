@@ -18,7 +18,19 @@ TAGS = Tags("lab", "r1", "shop", "1.2", "debian 12", 4, "high")
 BATCH = Batch(
     7,
     (Sample("pdu-r1-a", "inlet.1.power_w", 2345.5, AT),),
-    (Signature("r1-s01", AT, 300.0, (100.5, 80.25), tuple(range(len(FEATURES))), TAGS),),
+    (
+        Signature(
+            "r1-s01",
+            AT,
+            300.0,
+            (100.5, 80.25),
+            tuple(range(len(FEATURES))),
+            TAGS,
+            cords_v=(230.0, 229.5),
+            cords_pf=(0.98, 0.97),
+        ),
+        Signature("r1-s02", AT, 300.0, (70.0,), tuple(range(len(FEATURES))), Tags(), Quality.STALE),
+    ),
     (Forecast("r1-s01", AT, 300.0, ((1.0, 2.0, 3.0, 4.0),) * 12, Kind.LSTM, "why", "m1", 5.5),),
     (DeviceState("ats-r1", "ats", AT, Quality.STALE, {"ats.active_source": 1.0}, "no answer"),),
     live=False,
@@ -57,17 +69,61 @@ def test_a_gap_stays_a_gap_on_the_wire():
     assert back.samples[0].quality is Quality.MISSING
 
 
+def test_rows_of_version_1_are_still_understood_also_beside_blocks():
+    row = pb.Signature(
+        server="old", at_ms=1000, step_s=300, cords_w=[5], values=range(len(FEATURES)), quality=1,
+        tags=pb.Tags(rack="r1", criticality=2),
+    )  # fmt: skip
+    message = wire.encode_agent(BATCH)
+    message.batch.signatures.append(row)
+    message.batch.samples.append(pb.Sample(source="m", quantity="power_w", value=3, quality=2))
+    back = wire.decode_agent(message)
+    assert isinstance(back, Batch)
+    assert back.signatures[:2] == list(BATCH.signatures)
+    assert (back.signatures[2].server, back.signatures[2].tags.criticality) == ("old", 2)
+    assert back.samples[1].quality is Quality.STALE
+
+
+def _block(**changes):
+    block = wire.encode_agent(BATCH).batch.signature_blocks[0]
+    for name, value in changes.items():
+        block.ClearField(name)
+        getattr(block, name).extend(value)
+    return pb.AgentMessage(batch=pb.Batch(signature_blocks=[block]))
+
+
 @pytest.mark.parametrize(
     "message",
     [
         pb.AgentMessage(),
+        _block(server=["one"]),
+        _block(values=[1, 2]),
+        _block(cords=[1, 1]),
+        _block(cords_v=[1]),
+        _block(tags=[0, 9]),
+        _block(quality=[0, 1]),
+        _block(quality=[1, 7]),
+        pb.AgentMessage(batch=pb.Batch(sample_blocks=[pb.SampleBlock(source=["x"])])),
         pb.AgentMessage(batch=pb.Batch(samples=[pb.Sample(source="x")])),
         pb.AgentMessage(batch=pb.Batch(forecasts=[pb.Forecast(server="x", quantiles_w=[1, 2])])),
         pb.AgentMessage(
             batch=pb.Batch(signatures=[pb.Signature(server="x", values=[1], quality=1)])
         ),
     ],
-    ids=["empty", "no quality", "ragged forecast", "short signature"],
+    ids=[
+        "empty",
+        "servers missing",
+        "short values",
+        "cords missing",
+        "volts missing",
+        "unknown tags",
+        "unspecified quality",
+        "unknown quality",
+        "ragged samples",
+        "no quality",
+        "ragged forecast",
+        "short signature",
+    ],
 )
 def test_a_message_that_cannot_be_trusted_is_a_data_error(message):
     with pytest.raises(DataError):

@@ -13,7 +13,7 @@ from coordinator_process import Coordinator, intents, until
 from small_site import DATA_START_S, RACKS, SITE
 
 from wattcast_coordinator.coord.server import EtcdServer
-from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.open import open_store
 from wattcast_core.messages import Batch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -163,7 +163,7 @@ class Rows:
 
 
 def rows(coordinator, agents):
-    store = DuckStore(coordinator.folder / "state" / "signatures.duckdb")
+    store = open_store(f"duckdb:{coordinator.folder}/state/signatures.duckdb")
     servers = [s["id"] for s in SITE["server"]]
     try:
         return Rows(

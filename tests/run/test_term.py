@@ -20,7 +20,7 @@ from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.results import Counts
+from wattcast_coordinator.store.contract import Counts
 from wattcast_coordinator.topology import graph
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
@@ -56,9 +56,19 @@ class Edges:
 
     def __init__(self):
         self.events, self.sent, self.connected, self.trouble = [], [], set(), None
+        self.audited, self.meters = [], {}
 
     async def write_event(self, event):
         self.events.append(event)
+
+    async def write_audit(self, entry):
+        self.audited.append(entry)
+
+    async def describe(self, meters, at):
+        self.meters = meters
+
+    async def roll_up(self, now):
+        return 0
 
     async def recent_power_w(self, steps):
         return {}

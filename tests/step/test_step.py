@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.ports import (
     AdoptPlan,
@@ -23,6 +22,7 @@ from wattcast_coordinator.ports import (
     StartMove,
     Transfer,
 )
+from wattcast_coordinator.risk.judgement import judge_room
 from wattcast_coordinator.risk.violations import violations
 from wattcast_coordinator.step import State, clear_lockout, step
 from wattcast_coordinator.step.cycle import standing
@@ -66,7 +66,11 @@ def risks(simulated, state):
     inputs = simulated.inputs()
     found = build(simulated.graph, inputs, simulated.decision,
                   standing(state, inputs, simulated.graph, simulated.decision))  # fmt: skip
-    return violations(simulated.graph, found.evidence, Loads(found.evidence), inputs.now)
+    return violations(
+        judge_room(simulated.graph, found.evidence, frozenset(state.lost)),
+        found.evidence,
+        inputs.now,
+    )
 
 
 @pytest.mark.slow
@@ -361,7 +365,8 @@ UNCLEAR = [o for o in Outcome if o not in {Outcome.TRANSFERRED, Outcome.REFUSED}
 def test_a_refused_switch_rests_for_its_dwell_and_is_not_locked():
     simulated = ats_room(Outcome.REFUSED)
     state, effects = simulated.run(4)
-    (first,) = acts(effects)
+    first, *others = acts(effects)
+    assert first.transfer.ats not in {other.transfer.ats for other in others}
     assert not state.locked
     assert "ats_refused" in kinds(effects)
     assert first.transfer.ats in state.resting(simulated.now)

@@ -63,7 +63,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
     outlook = look(graph, inputs, decision, standing.shifts)
     unknown = _named(graph, ~outlook.known)
     frozen = standing.frozen.union(*(graph.feeds_of(name) for name in unknown))
-    open_servers = outlook.fresh & ~_supplied_by(graph, frozen)
+    open_servers = outlook.fresh & ~graph.supplied_by(frozen)
     loads = workloads.place(graph, inputs, standing, open_servers)
     targets = open_servers & ~np.isin(graph.servers, list(standing.no_target | standing.lost))
     targets &= ~np.isin(graph.servers, supply.dark(graph, standing.lost))
@@ -95,11 +95,6 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
 
 def _named(graph: Graph, which: BoolArray) -> tuple[str, ...]:
     return tuple(graph.servers[i] for i in np.flatnonzero(which))
-
-
-def _supplied_by(graph: Graph, feeds: frozenset[str]) -> BoolArray:
-    """[S] servers that any of the feeds can supply."""
-    return np.asarray(graph.reach[:, [graph.node[f] for f in sorted(feeds)]].any(1))
 
 
 def _main_application(graph: Graph, loads: workloads.Loads, names: list[str]) -> IntArray:

@@ -13,7 +13,7 @@ import grpc.aio
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.errors import ConfigError, DataError, WattcastError
 from wattcast_core.messages import (
-    PROTOCOL_VERSION,
+    SPOKEN_VERSIONS,
     Ack,
     AgentMessage,
     Batch,
@@ -197,10 +197,11 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
 def _misfit(hello: Hello) -> str:
     if not hello.agent:
         return "the Hello names no agent; remedy: set the agent's id in its rack file"
-    if PROTOCOL_VERSION not in hello.versions:
+    if not set(SPOKEN_VERSIONS) & set(hello.versions):
         theirs = ", ".join(map(str, hello.versions)) or "none"
+        ours = ", ".join(map(str, SPOKEN_VERSIONS))
         return (
-            f"agent {hello.agent} speaks protocol {theirs}, this coordinator {PROTOCOL_VERSION};"
+            f"agent {hello.agent} speaks protocol {theirs}, this coordinator {ours};"
             " remedy: upgrade the older of the two"
         )
     if hello.features != FEATURES:

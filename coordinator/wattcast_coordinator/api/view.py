@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.results import HistoryPoint
+from wattcast_coordinator.store.contract import HistoryPoint
 
 
 def _known(value: float | None) -> float | None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wattcast_coordinator.plan.greedy import relieved_w
 from wattcast_coordinator.plan.problem import Problem
+from wattcast_coordinator.plan.relief import relieved_w
 from wattcast_coordinator.plan.schedule import Schedule
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import IntArray
@@ -29,7 +29,7 @@ def reasons(start: State, actions: Sequence[int]) -> tuple[str, ...]:
     over = np.array(_worst(problem, over_w, np.flatnonzero(over_w > 0)), np.int64)
     if not len(over) or not len(actions):
         return ("takes part in a larger exchange",) * len(actions)
-    relief = relieved_w(start, over, np.array(actions))
+    relief = relieved_w(start, over, np.array(actions), start.placed)
     useful = np.minimum(relief, over_w[over, None])
     out = []
     for index, row in enumerate(useful.argmax(0)):

@@ -8,6 +8,7 @@ from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.check import check_instance
 from wattcast_coordinator.plan.compile import compile_rows
+from wattcast_coordinator.plan.network import Network, trace_network
 from wattcast_coordinator.plan.rows import Rows, quantiles
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
@@ -20,7 +21,8 @@ class Problem:
     """An instance with everything that does not change while plans are searched.
 
     Attributes:
-        rows: the constraints.
+        network: the room traced in all cases, nothing left out.
+        rows: the constraints that can bind.
         soft_w: [rows, H] what intermediate states must keep: the limit, or doing nothing if worse.
         target_w: [rows, H] what the final state must keep: ``soft_w`` before lead_s, then limits.
         fixed: rows over their limit that all actions together cannot bring within it; they are
@@ -30,7 +32,7 @@ class Problem:
         deadline_s: when the last action must be done.
         duration_s: [W] of a move.
         move_cost: [W] disruption of a move.
-        column_price: [columns] money a kWh drawn through each column (its shares of the feeds).
+        way_price: [ways, 2] money a kWh drawn through each probe (its shares of the feeds).
         energy_cost: of the horizon if nothing is done, money.
         energy_kwh: [W] of a workload over the horizon, on a server of efficiency 1.
         linear: [W, H + R] mean watts beside factor loadings of each workload.
@@ -39,6 +41,7 @@ class Problem:
     """
 
     instance: Instance
+    network: Network
     rows: Rows
     soft_w: FloatArray
     target_w: FloatArray
@@ -48,13 +51,17 @@ class Problem:
     deadline_s: float
     duration_s: FloatArray
     move_cost: FloatArray
-    column_price: FloatArray
+    way_price: FloatArray
     energy_cost: float
     energy_kwh: FloatArray
     linear: FloatArray
     spread_w: FloatArray
     anti: dict[int, IntArray]
     quorum: dict[int, IntArray]
+
+    def price(self, server: IntArray, way: IntArray) -> FloatArray:
+        """[servers] money a kWh drawn by servers on the given ways."""
+        return np.asarray((self.way_price[way] * self.rows.part[server]).sum(1))
 
 
 def prepare(instance: Instance) -> Problem:
@@ -64,7 +71,8 @@ def prepare(instance: Instance) -> Problem:
         DataError: the instance cannot be trusted.
     """
     check_instance(instance)
-    rows = compile_rows(instance)
+    network = trace_network(instance)
+    rows = compile_rows(instance, network)
     nothing_w = quantiles(instance, rows)
     limit_w = np.broadcast_to(rows.limit_w[:, None], nothing_w.shape) + ROUNDING_W
     soft_w = np.maximum(limit_w, nothing_w + ROUNDING_W)
@@ -75,11 +83,13 @@ def prepare(instance: Instance) -> Problem:
     fixed = np.union1d(conserved, np.flatnonzero(_immovable(instance, rows, target_w)))
     target_w[fixed] = soft_w[fixed]
     first = horizon - int(strict.sum())
-    price = _column_price(instance, rows)
+    price = _way_price(instance, network)
+    per_kwh = (price[rows.way] * rows.part).sum(1)
     loads = server_loads(instance, instance.wl_server)
     crit_cost = instance.crit_cost[instance.wl_crit]
     return Problem(
         instance,
+        network,
         rows,
         soft_w,
         target_w,
@@ -90,7 +100,7 @@ def prepare(instance: Instance) -> Problem:
         instance.setup_s + 1024 * instance.wl_state_gib / instance.wl_bw_mibs,
         crit_cost * (1 + instance.wl_state_gib / 64),
         price,
-        float(loads.mean_w.sum(1) @ price[: len(loads.mean_w)] * instance.step_s / 3.6e6),
+        float(loads.mean_w.sum(1) @ per_kwh * instance.step_s / 3.6e6),
         instance.wl_w.sum(1) * instance.step_s / 3.6e6,
         np.hstack([instance.wl_w, instance.wl_factor_w]),
         np.sqrt((instance.wl_factor_w**2).sum(1) + instance.wl_sigma_w**2),
@@ -100,11 +110,12 @@ def prepare(instance: Instance) -> Problem:
 
 
 def _uniform(rows: Rows) -> BoolArray:
-    """[rows] whether every column has the same share."""
-    start, _, value = rows.by_row
-    share = np.append(value, 0.0)
-    spread = np.maximum.reduceat(share, start[:-1]) - np.minimum.reduceat(share, start[:-1])
-    return np.asarray((np.diff(start) == len(rows.start) - 1) & (spread < 1e-9))
+    """[rows] whether every server has the same share, however it is fed."""
+    start, share = rows.row_start[:-1], np.append(rows.by_row.fraction, [[0.0, 0.0]], axis=0)
+    high = np.maximum.reduceat(share, start).max(1)
+    low = np.minimum.reduceat(share, start).min(1)
+    every = np.diff(rows.row_start) == len(rows.way_start) - 1
+    return np.asarray(every & (high - low < 1e-9))
 
 
 def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArray:
@@ -121,10 +132,9 @@ def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArra
         wl_sigma_w=instance.wl_sigma_w * pinned,
         wl_factor_w=instance.wl_factor_w * pinned[:, None],
     )
-    servers = len(rows.other)
     transferable = np.zeros(len(rows.limit_w), bool)
-    for column in np.flatnonzero(rows.other >= servers):
-        transferable[rows.column(int(column))[0]] = True
+    for way in np.unique(rows.way[rows.other != rows.way]):
+        transferable[rows.by_way.row[rows.way_start[way] : rows.way_start[way + 1]]] = True
     over = (quantiles(without, rows) > target_w).any(1)
     return np.asarray(over & ~transferable)
 
@@ -136,12 +146,12 @@ def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
     return instance.lead_s
 
 
-def _column_price(instance: Instance, rows: Rows) -> FloatArray:
-    """Money a kWh through each column: its shares of the feeds' prices."""
-    root = (rows.case == 0) & (instance.node_parent[rows.node] < 0)
-    price = np.where(root, instance.price_per_kwh[rows.node], 0)
-    column = np.repeat(np.arange(len(rows.start) - 1), np.diff(rows.start))
-    return tally(column, rows.value * price[rows.row], len(rows.start) - 1)
+def _way_price(instance: Instance, network: Network) -> FloatArray:
+    """[ways, 2] money a kWh through each probe: its shares of the feeds' prices."""
+    intact = network.intact
+    price = np.where(instance.node_parent < 0, instance.price_per_kwh, 0.0)[intact.row]
+    sides = [tally(intact.way, price * side, network.count) for side in intact.fraction.T]
+    return np.stack(sides, axis=1)
 
 
 def _groups(group: IntArray) -> dict[int, IntArray]:

@@ -142,7 +142,7 @@ class Scheduler:
             len(self._flights) < instance.max_parallel
             and (servers[touched] <= instance.max_parallel_server).all()
             and (racks[rack[touched]] <= instance.max_parallel_rack).all()
-            and self._now.accepts(workload)[server]
+            and self._now.accepts(workload, np.array([server]))[0]
             and not self._meets_group(workload, server)
         )
 

@@ -1,24 +1,27 @@
-"""From an instance to the cheapest plan whose every state was checked, or a refusal."""
+"""From an instance to the cheapest plan that was proved, or a refusal that explains itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from wattcast_coordinator.plan.explain import explain_plan, explain_refusal, reasons
 from wattcast_coordinator.plan.greedy import Greedy
-from wattcast_coordinator.plan.improve import prune, search, tear
 from wattcast_coordinator.plan.problem import ROUNDING_W, Problem, prepare
+from wattcast_coordinator.plan.prune import prune
 from wattcast_coordinator.plan.schedule import Schedule, Scheduler
+from wattcast_coordinator.plan.search import Search
 from wattcast_coordinator.plan.solution import Solution
 from wattcast_coordinator.plan.state import State
+from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
-_FRESH = 6  # repairs of the room as it is
-_REPAIRS = 40  # then of the best of them with some actions taken back
-_EFFORTS = 4  # attempts that are scheduled when none is within limits
-_IDLE_ROUNDS = 30  # without a cheaper plan end the search
+_ATTEMPTS = 40  # goals tried when none is within all limits
+_EFFORTS = 4  # of them scheduled for a best effort; and cheap goals, if they cannot be scheduled
+_ANEW = 3  # rounds that construct a goal from nothing before one varies the best
+_IDLE_ROUNDS = 30  # without a cheaper goal end the search
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
+_NO_SCHEDULE = Schedule((), (), 0.0, (), ())
 
 
 def never() -> bool:
@@ -26,12 +29,8 @@ def never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A goal and the schedule that leads there safely."""
-
-    state: State
-    schedule: Schedule
+def _ignore(_: Solution) -> None:
+    """Nobody is told of plans on the way."""
 
 
 def solve(
@@ -40,71 +39,125 @@ def solve(
     deadline: Callable[[], bool] = never,
     rng: np.random.Generator | None = None,
     polish: bool = True,
+    on_plan: Callable[[Solution], None] = _ignore,
 ) -> Solution:
     """Find moves and transfers that bring every node within limits from lead_s on.
 
     Args:
         instance: the problem.
         deadline: asked before every round of search but the first; once True, the best plan so
-            far is returned. A round is one repair: some 5 ms for 40 servers, 50 ms for 1000.
-        rng: for restarts and the search for cheaper plans; a fixed seed if None.
+            far is returned. A round takes some 3 ms for 1000 servers.
+        rng: for the search; a fixed seed if None.
         polish: whether to search on for a cheaper plan once one is found.
+        on_plan: told of the first plan as soon as it is proved.
     """
     problem = prepare(instance)
     start = State(problem)
-    nothing = Schedule((), (), 0.0, (), ())
     if start.excess_w() <= 0:
-        why = explain_refusal(start, start, nothing) if len(problem.fixed) else _NOTHING
-        return _solution(start, start, nothing, why)
-    rng = np.random.default_rng(0) if rng is None else rng
-    found, attempts = _first(problem, deadline, rng)
-    if found is None:
-        return _best_effort(problem, start, attempts)
+        return _nothing_to_do(start)
+    run = _Run(start, deadline, np.random.default_rng(0) if rng is None else rng)
+    plan = run.first()
+    if plan is None:
+        return run.best_effort()
     if polish:
-        found = _cheaper(found, deadline, rng)
-    why = explain_plan(start, found.state)
-    if len(problem.fixed):
-        why = explain_refusal(start, found.state, found.schedule)
-    return _solution(start, found.state, found.schedule, why)
+        on_plan(_solution(start, plan, ()))
+        plan = run.cheaper(plan)
+    return _solution(start, plan, explain_plan(start, plan.goal))
 
 
-def _first(
-    problem: Problem, deadline: Callable[[], bool], rng: np.random.Generator
-) -> tuple[_Checked | None, list[State]]:
-    """The first plan that can be scheduled, and the states that attempts led to."""
-    attempts: list[State] = []
-    for attempt in range(_FRESH + _REPAIRS):
-        if attempts and deadline():
-            break
-        state = State(problem)
-        if attempt >= _FRESH:
-            state = min(attempts, key=State.excess_w).copy()
-            tear(state, rng, most=12)
-        noise = 0.0 if attempt == 0 else 0.2 + 0.1 * (attempt % _FRESH)
-        Greedy(state, noise=noise, rng=rng).run()
-        prune(state)
-        attempts.append(state)
-        checked = None if state.excess_w() > 0 else _check(state)
-        if checked:
-            return checked, attempts
-    return None, attempts
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The state that a proved schedule leads to."""
+
+    goal: State
+    schedule: Schedule
 
 
-def _cheaper(found: _Checked, deadline: Callable[[], bool], rng: np.random.Generator) -> _Checked:
-    """The cheapest plan that further search finds and that can be scheduled."""
-    better = search(found.state, rng, deadline, rounds=_IDLE_ROUNDS)
-    if better is not found.state:
-        checked = _check(better)
-        if checked:
-            return checked
-    return found
+@dataclass(slots=True)
+class _Run:
+    """One search for a plan: goals are sought, scheduled and proved."""
+
+    start: State
+    deadline: Callable[[], bool]
+    rng: np.random.Generator
+    search: Search = field(init=False)
+    verifier: Verifier = field(init=False)
+    attempts: list[State] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        problem = self.start.problem
+        self.search = Search(self.start, self.rng)
+        self.verifier = Verifier(problem.instance, problem.network)
+
+    def first(self) -> _Plan | None:
+        """The first goal that can be scheduled and proved."""
+        for attempt in range(_ATTEMPTS):
+            if attempt and self.deadline():
+                break
+            goal = self.search.construct(0.05 * attempt, transfers=attempt % 3 != 1)
+            if goal.excess_w() > 0:
+                Greedy(goal, noise=0.1 * attempt, rng=self.rng).run()
+            prune(goal)
+            self.attempts.append(goal)
+            plan = self._prove(goal) if goal.excess_w() <= 0 else None
+            if plan:
+                return plan
+        return None
+
+    def cheaper(self, plan: _Plan) -> _Plan:
+        """The cheapest plan that further search finds."""
+        goals, idle, attempt = [plan.goal], 0, 0
+        while idle < _IDLE_ROUNDS and not self.deadline():
+            goal = self._next_goal(goals[-1], attempt)
+            attempt, idle = attempt + 1, idle + 1
+            if goal is not None and goal.cost() < goals[-1].cost() - 1e-9:
+                goals.append(goal)
+                idle = 0
+        for goal in goals[:0:-1][:_EFFORTS]:
+            better = self._prove(goal)
+            if better:
+                return better
+        return plan
+
+    def _next_goal(self, best: State, attempt: int) -> State | None:
+        """Another goal within all limits; None if this round found none."""
+        anew = attempt < _ANEW
+        search = self.search
+        goal = search.construct(0.1 * attempt, transfers=attempt > 0) if anew else search.vary(best)
+        if goal is None or goal.excess_w() > 0:
+            return None
+        prune(goal)
+        return goal
+
+    def _prove(self, goal: State) -> _Plan | None:
+        """Schedule a goal; None if what can be done of it in time is not within all limits."""
+        problem = self.start.problem
+        schedule = Scheduler(problem, goal, problem.deadline_s).run()
+        reached = _outcome(problem, schedule)
+        if reached.excess_w() > 0 or self.verifier.faults(
+            schedule.moves, _transfers(problem, schedule)
+        ):
+            return None
+        return _Plan(reached, schedule)
+
+    def best_effort(self) -> Solution:
+        """What relieves most without making anything worse at any step; nothing if that is none."""
+        start, problem = self.start, self.start.problem
+        horizon_s = problem.soft_w.shape[1] * problem.instance.step_s
+        goals = sorted(self.attempts, key=State.excess_w)[:_EFFORTS]
+        schedules = [Scheduler(problem, goal, horizon_s).run() for goal in goals]
+        plans = [_Plan(_outcome(problem, schedule), schedule) for schedule in schedules]
+        best = min(range(len(goals)), key=lambda at: _node_excess_w(plans[at].goal))
+        why = explain_refusal(start, goals[best], schedules[best])
+        if _node_excess_w(plans[best].goal) >= _node_excess_w(start) - 1:
+            return _solution(start, _Plan(start, _NO_SCHEDULE), why)
+        return _solution(start, plans[best], why)
 
 
-def _check(state: State) -> _Checked | None:
-    """Schedule a goal; None if what can be done of it in time is not within limits."""
-    schedule = Scheduler(state.problem, state, state.problem.deadline_s).run()
-    reached = _outcome(state.problem, schedule)
-    return None if reached.excess_w() > 0 else _Checked(reached, schedule)
+def _nothing_to_do(start: State) -> Solution:
+    refused = len(start.problem.fixed) > 0
+    why = explain_refusal(start, start, _NO_SCHEDULE) if refused else _NOTHING
+    return _solution(start, _Plan(start, _NO_SCHEDULE), why)
 
 
 def _outcome(problem: Problem, schedule: Schedule) -> State:
@@ -117,37 +170,29 @@ def _outcome(problem: Problem, schedule: Schedule) -> State:
     return state
 
 
-def _best_effort(problem: Problem, start: State, attempts: list[State]) -> Solution:
-    """What relieves most without making anything worse at any step; nothing if that is nothing."""
-    horizon_s = problem.soft_w.shape[1] * problem.instance.step_s
-    goals = sorted(attempts, key=State.excess_w)[:_EFFORTS]
-    schedules = [Scheduler(problem, goal, horizon_s).run() for goal in goals]
-    reached = [_outcome(problem, schedule) for schedule in schedules]
-    best = min(range(len(goals)), key=lambda at: _node_excess_w(reached[at]))
-    why = explain_refusal(start, goals[best], schedules[best])
-    if _node_excess_w(reached[best]) >= _node_excess_w(start) - 1:
-        return _solution(start, start, Schedule((), (), 0.0, (), ()), why)
-    return _solution(start, reached[best], schedules[best], why)
-
-
-def _solution(start: State, goal: State, schedule: Schedule, why: tuple[str, ...]) -> Solution:
-    """The answer for a goal reached by a schedule."""
-    problem = start.problem
-    rows, source = problem.rows, problem.instance.ats_source
-    moves = sorted(schedule.moves, key=lambda move: move[2])
+def _transfers(problem: Problem, schedule: Schedule) -> tuple[tuple[int, int, float], ...]:
+    """(node, source, start_s) of each transfer, by start."""
     flips = sorted(schedule.transfers, key=lambda flip: flip[1])
-    nodes = [(int(rows.ats[index]), start_s) for index, start_s in flips]
+    nodes = [(int(problem.rows.ats[index]), start_s) for index, start_s in flips]
+    return tuple((n, int(1 - problem.instance.ats_source[n]), start_s) for n, start_s in nodes)
+
+
+def _solution(start: State, plan: _Plan, why: tuple[str, ...]) -> Solution:
+    """The answer in terms of the instance."""
+    problem, goal, schedule = start.problem, plan.goal, plan.schedule
+    moves = tuple(sorted(schedule.moves, key=lambda move: move[2]))
+    flips = [index for index, _ in sorted(schedule.transfers, key=lambda flip: flip[1])]
     count = len(problem.instance.wl_server)
     return Solution(
-        moves=tuple(moves),
-        ats=tuple((node, int(1 - source[node]), start_s) for node, start_s in nodes),
+        moves=moves,
+        ats=_transfers(problem, schedule),
         makespan_s=schedule.makespan_s,
         feasible=goal.excess_w() <= 0 and not len(problem.fixed),
         excess_before_w=_node_excess_w(start),
         excess_after_w=_node_excess_w(goal),
         cost=goal.cost(),
         why=why,
-        reasons=reasons(start, [*(move[0] for move in moves), *(count + i for i, _ in flips)]),
+        reasons=reasons(start, [*(move[0] for move in moves), *(count + i for i in flips)]),
     )
 
 

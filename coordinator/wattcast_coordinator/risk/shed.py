@@ -60,7 +60,7 @@ def shed_list(graph: Graph, problem: Problem, *, intact_only: bool = False) -> S
 def _order(graph: Graph, problem: Problem, nodes: IntArray) -> IntArray:
     """Named workloads that can load any of the nodes, in the order of shedding."""
     instance = problem.instance
-    touching = np.asarray(graph.reach[:, nodes].any(1))[instance.wl_server]
+    touching = graph.behind(nodes)[instance.wl_server]
     named = np.array([bool(name) for name in problem.workloads])
     peak_w = instance.wl_w.max(1)
     candidates = np.flatnonzero(touching & named & (peak_w > 0))

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from wattcast_configs.site import Site
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.run.board import Board
+from wattcast_coordinator.run.screen import Screened, screen
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
 from wattcast_core.commands import CommandResult
-from wattcast_core.errors import Unreachable
-from wattcast_core.messages import PROTOCOL_VERSION, Batch, Hello, Rejected, Welcome
+from wattcast_core.errors import StoreUnavailable, Unreachable
+from wattcast_core.messages import SPOKEN_VERSIONS, Batch, Hello, Rejected, Welcome
 
 
 class Handler:
@@ -25,10 +25,12 @@ class Handler:
     Attributes:
         joined: called when an agent was welcomed; set by who leads.
         tell: where events go.
+        audit: where results of commands go.
     """
 
     joined: Callable[[Hello], Awaitable[None]]
     tell: Callable[[RaiseEvent], Awaitable[None]]
+    audit: Callable[[CommandResult, datetime], Awaitable[None]]
 
     def __init__(
         self,
@@ -42,7 +44,8 @@ class Handler:
         self._store, self._board, self._clock, self._token = store, board, clock, token
         self._racks = {s.rack for s in site.server} | {p.rack for p in site.pdu}
         self._ahead_s = ahead_s
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
+        self._store_away = False
 
     async def on_hello(self, hello: Hello) -> Welcome | Rejected:
         """Welcome an agent with the token and the highest sequence that is stored."""
@@ -52,28 +55,64 @@ class Handler:
             return Rejected(why)
         self._board.racks[hello.rack] = hello.agent
         await self.joined(hello)
-        return Welcome(PROTOCOL_VERSION, token, self._store.acknowledged(hello.agent))
+        return Welcome(
+            max(set(hello.versions) & set(SPOKEN_VERSIONS)),
+            token,
+            await self._store.acknowledged(hello.agent),
+        )
 
     async def on_batch(self, agent: str, batch: Batch) -> None:
-        """Return when the batch is durable, and known to the decision cycle.
+        """Return when the batch is durable; the decision cycle knows it even before.
+
+        So a database that is away takes nothing from the decisions: what was not acknowledged
+        comes again.
 
         Raises:
             Unreachable: this coordinator no longer leads; the agent shall look for who does.
+            StoreUnavailable: nothing was stored.
         """
         if not self._token():
             raise Unreachable("this coordinator does not lead any more; look for the leader")
         now = self._clock.now(time.time())
-        sound = _until(batch, now + timedelta(seconds=self._ahead_s))
-        if sound != batch and agent not in self._told:
-            self._told.add(agent)
+        screened = screen(batch, now + timedelta(seconds=self._ahead_s))
+        await self._complain(agent, screened, now)
+        self._board.take(agent, screened.batch, now)
+        try:
+            await self._store.write(agent, screened.batch)
+        except StoreUnavailable as error:
+            await self._note_store(str(error), now)
+            raise
+        await self._note_store("", now)
+
+    async def _complain(self, agent: str, screened: Screened, now: datetime) -> None:
+        """Tell once an agent and kind what is wrong with its data."""
+        if screened.future:
             text = f"{agent} sent readings from the future; dropped; remedy: check its clock"
-            await self.tell(RaiseEvent(Severity.WARNING, "future", text, now))
-        await self._store.write(agent, sound)
-        self._board.take(agent, sound, now)
+            await self._once(agent, "future", text, now)
+        if screened.invalid:
+            text = (
+                f"{agent} sent readings that cannot be (infinite, or negative watts or amperes);"
+                " kept as gaps; remedy: check wiring and profile of its meters"
+            )
+            await self._once(agent, "invalid", text, now)
+
+    async def _once(self, agent: str, kind: str, text: str, now: datetime) -> None:
+        if (agent, kind) not in self._told:
+            self._told.add((agent, kind))
+            await self.tell(RaiseEvent(Severity.WARNING, kind, text, now))
+
+    async def _note_store(self, why: str, now: datetime) -> None:
+        if bool(why) == self._store_away:
+            return
+        self._store_away = bool(why)
+        text = why or "the signature database takes rows again"
+        severity = Severity.CRITICAL if why else Severity.INFO
+        await self.tell(RaiseEvent(severity, "store", text, now))
 
     async def on_result(self, result: CommandResult) -> None:
         """Hand a command's result to whoever sent it."""
         self._board.take_answer(result)
+        await self.audit(result, result.at)
 
     async def on_gone(self, agent: str) -> None:
         """Nothing to do: its facts grow stale by themselves, and are judged so."""
@@ -88,14 +127,3 @@ class Handler:
             known = ", ".join(sorted(self._racks))
             return f"rack '{hello.rack}' is not in the site file; known: {known}"
         return ""
-
-
-def _until(batch: Batch, last: datetime) -> Batch:
-    """Without what is dated later: one such row would bar all true ones after it."""
-    return replace(
-        batch,
-        samples=tuple(s for s in batch.samples if s.at <= last),
-        signatures=tuple(s for s in batch.signatures if s.at <= last),
-        forecasts=tuple(f for f in batch.forecasts if f.issued_at <= last),
-        devices=tuple(d for d in batch.devices if d.at <= last),
-    )

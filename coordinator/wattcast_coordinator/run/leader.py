@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from wattcast_coordinator.api.view import LeaderView
@@ -17,7 +18,7 @@ from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
-from wattcast_core.errors import DataError, Unreachable
+from wattcast_core.errors import DataError, StoreUnavailable, Unreachable
 from wattcast_core.messages import Hello
 from wattcast_core.units import step_floor
 
@@ -35,6 +36,7 @@ class Leader:
         self._parts, self._graph, self._view = parts, graph, view
         self._decision = parts.control.decision
         self._registry: Registry | None = None
+        self._recent_w: Mapping[str, Sequence[float]] = {}
 
     async def lead(self, leadership: Leadership) -> None:
         """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
@@ -57,6 +59,9 @@ class Leader:
             event = RaiseEvent(Severity.INFO, "leader", text, self._parts.now())
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
+            async with self._parts.guard("telling the database which meter is on which feed"):
+                meters = {p.id: (p.feed, p.rack, "pdu") for p in self._parts.site.pdu}
+                await self._parts.store.describe(meters, self._parts.now())
             tasks.create_task(self._show(intents))
             await self._cycles(state, keeper, actions)
 
@@ -73,6 +78,8 @@ class Leader:
             await self._until_step(at)
             state = await self._cycle(at, state, keeper, actions)
             count += 1
+            async with self._parts.guard("adding up by minute"):
+                await self._parts.store.roll_up(at)
             if count % _PRUNE_CYCLES == 0:
                 async with self._parts.guard("pruning the database"):
                     await self._parts.store.prune(at)
@@ -95,6 +102,7 @@ class Leader:
             for effect in effects:
                 async with self._parts.guard(type(effect).__name__):
                     await actions.do(effect)
+                await self._parts.audit(effect, at)
             self._view.note_loads(at)
             self._view.note_risks(state.episodes)
             self._view.plan = state.plan.why if state.plan else ()
@@ -115,19 +123,26 @@ class Leader:
 
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board
-        recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+        await self._remember_power()
         return Inputs(
             now=at,
             speed=self._parts.clock.speed(time.time()),
             forecasts=dict(board.forecasts),
             signatures=dict(board.signatures),
-            recent_w=recent_w,
+            recent_w=self._recent_w,
             devices=dict(board.devices),
             placement=dict(board.placement),
             moves=tuple(board.moves.values()),
             results=tuple(board.results),
             agents=dict(board.agents),
         )
+
+    async def _remember_power(self) -> None:
+        """Correlation from what the store tells, or told last: a store away stops no decision."""
+        try:
+            self._recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+        except StoreUnavailable as error:
+            _log.warning("correlation rests on older power: %s", error)
 
     async def _until_step(self, at: datetime) -> None:
         """Wait for the step's end, then for its forecasts, but not for a silent agent."""

@@ -33,7 +33,7 @@ def fans(
             _fan(inputs.now, decision.step_s, mean_w[0, i], sigma_w[0, i]),
             _worst(after_loss_w[:, i], lost),
         )
-        for i, feed in enumerate(graph.feeds)
+        for feed, i in ((feed, graph.node[feed]) for feed in graph.feeds)
     }
 
 

@@ -30,7 +30,7 @@ from wattcast_coordinator.coord.intents import Intent, IntentKind, IntentState
 from wattcast_coordinator.ports import RaiseEvent
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.step.state import Episode
-from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_coordinator.store.contract import Counts, HistoryPoint
 from wattcast_core import points
 from wattcast_core.signature import FEATURES
 

@@ -1,11 +1,13 @@
 """One decision cycle, in order: supply, progress, problem, risk, action or plan."""
 
+from dataclasses import replace
+
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import Problem, build
 from wattcast_coordinator.aggregate.standing import Standing
 from wattcast_coordinator.ports import Effect, Inputs, MoveState
-from wattcast_coordinator.risk.violations import trip_times_s, violations
+from wattcast_coordinator.risk.judgement import balanced_limits, judge_room
+from wattcast_coordinator.risk.violations import consequences, trip_times_s, violations
 from wattcast_coordinator.step import planning, progress, supply, watch
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import State
@@ -27,13 +29,15 @@ def step(
     state, more = progress.absorb(state, inputs, graph, decision)
     effects += more
     problem = build(graph, inputs, decision, standing(state, inputs, graph, decision))
-    context = Context(graph, inputs, decision, problem)
+    judged = judge_room(graph, problem.evidence, frozenset(state.lost))
+    problem = replace(problem, instance=balanced_limits(judged, problem.instance))
+    context = Context(graph, inputs, decision, problem, judged)
     state, more = watch.doubts(state, context)
     effects += more
-    loads = Loads(problem.evidence)
-    found = violations(graph, problem.evidence, loads, inputs.now)
-    trips_s = trip_times_s(graph, problem.evidence, loads, found) if found else {}
-    state, more = watch.note(state, found, trips_s, inputs, decision)
+    found = violations(judged, problem.evidence, inputs.now)
+    trips_s = trip_times_s(judged, problem.evidence) if found else {}
+    ends = consequences(judged, problem.evidence, [v.contingency for v in found])
+    state, more = watch.note(state, found, watch.Outlook(trips_s, ends), inputs, decision)
     effects += more
     confirmed = watch.confirmed(state, found, decision)
     if news and _free(state, inputs) and _within_bounds(confirmed, problem, graph):

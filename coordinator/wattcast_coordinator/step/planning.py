@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import Problem
+from wattcast_coordinator.aggregate.two_cords import two_cords
 from wattcast_coordinator.plan import Solution, solve
 from wattcast_coordinator.ports import (
     AdoptPlan,
@@ -22,17 +22,19 @@ from wattcast_coordinator.ports import (
     Transfer,
     Violation,
 )
+from wattcast_coordinator.risk.judgement import Judgement, judge_room
 from wattcast_coordinator.risk.shed import shed_list
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.progress import intent
 from wattcast_coordinator.step.state import Action, State
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import Instance
-from wattcast_core.units import FloatArray, epoch_s
+from wattcast_core.units import epoch_s
 
 PLAN_MARGIN = 0.02  # plans aim so far below the limits that acted upon risks do not flicker back
 LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
+_WORSE = 1e-4  # share of a limit: rounding, not harm
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
 SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
 
@@ -68,6 +70,10 @@ def respond(
     effects: list[Effect] = []
     against = () if solution.feasible else solution.why or ("no plan fits in time",)
     if worth and (solution.moves or solution.ats):
+        worse = _worsened(solution, context)
+        if worse:
+            against, worth = (f"the plan found fails the exact check: {worse}",), False
+    if worth and (solution.moves or solution.ats):
         plan = _plan(found, risks, context)
         state, effects = _adopt(state, plan, context)
         against = (*against, *_too_late(plan, risks))
@@ -93,14 +99,16 @@ def _search(risks: Sequence[Violation], context: Context) -> _Found:
     instance = context.problem.instance
     steps = instance.wl_w.shape[1]
     lead_s, soonest_s = _times(risks, context)
-    whole = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience(SEARCH_ROUNDS))
+    whole = solve(
+        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)), deadline=_Patience(SEARCH_ROUNDS)
+    )
     if whole.feasible:
         return _Found(whole, steps)
     for part in _PARTS:
         cut = _cut(instance, max(int(steps * part), 2))
         last_s = (cut.wl_w.shape[1] - 1) * cut.step_s
         relaxed = _tightened(cut, 0.0, min(max(lead_s, soonest_s), last_s))
-        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
+        solution = solve(two_cords(relaxed), deadline=_Patience(LAST_ROUNDS))
         if part == 1.0:
             whole = solution
         if solution.feasible and (part == 1.0 or solution.moves or solution.ats):
@@ -208,18 +216,39 @@ def _cures(
     solution: Solution, risks: Sequence[Violation], context: Context
 ) -> tuple[Violation, ...]:
     """Risks that are gone with the plan carried out, on the evidence that showed them."""
-    graph = context.graph
+    left = {(o.node, o.contingency) for o in _after(solution, context).over()}
+    return tuple(v for v in risks if (context.graph.node[v.node], v.contingency) not in left)
+
+
+def _after(solution: Solution, context: Context) -> Judgement:
+    """The room with the plan carried out, judged exactly."""
     instance = context.problem.evidence
     wl_server, source = instance.wl_server.copy(), instance.ats_source.copy()
     for workload, server, _ in solution.moves:
         wl_server[workload] = server
     for node, to_source, _ in solution.ats:
         source[node] = to_source
-    loads = Loads(instance)
-    excess_w: FloatArray = loads.evaluate(wl_server, source) - loads.limits()[..., None]
-    worst_w = np.asarray(excess_w.max(2))
-    cases = {"": 0} | {graph.nodes[int(n)]: 1 + i for i, n in enumerate(instance.contingency)}
-    return tuple(v for v in risks if worst_w[cases[v.contingency], graph.node[v.node]] <= 1e-3)
+    lost = context.judged.lost
+    return judge_room(context.graph, instance, lost, wl_server, source)
+
+
+def _worsened(solution: Solution, context: Context) -> str:
+    """What the plan would make worse than doing nothing, judged exactly; empty if nothing.
+
+    The planner sees limits in watts; here amperes of every line, capacity steps and common-mode
+    losses count too.
+    """
+    before = {(o.node, o.contingency, o.line): o.excess for o in context.judged.over()}
+    for over in _after(solution, context).over():
+        key = (over.node, over.contingency, over.line)
+        if over.excess > before.get(key, 0.0) + _WORSE:
+            unit = "A" if over.line else "W"
+            case = f" after the loss of {over.contingency}" if over.contingency else ""
+            return (
+                f"{context.graph.nodes[over.node]} {over.line}{case} would carry"
+                f" {over.load.max():.1f} {unit} of {over.limit:.1f} {unit}"
+            )
+    return ""
 
 
 def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effect]]:
@@ -303,5 +332,7 @@ def _hush(state: State, kind: str, now: datetime, for_s: float) -> State:
 def named(text: str, graph: Graph) -> str:
     """The planner's node numbers as names."""
     return re.sub(
-        r"\b(feed|rack PDU|ATS) (\d+)\b", lambda m: f"{m[1]} {graph.nodes[int(m[2])]}", text
+        r"\b(feed|panel|rack PDU|phase|ATS) (\d+)\b",
+        lambda m: f"{graph.words[int(m[2])]} {graph.nodes[int(m[2])]}",
+        text,
     )

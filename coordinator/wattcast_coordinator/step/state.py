@@ -48,6 +48,8 @@ class Episode:
         first_at: data time of the first forecast.
         due_at: when the overload would have come, as first forecast.
         absent: cycles in a row without it.
+        trip_s: data seconds until the node trips, as last forecast; None if it does not.
+        dark: servers that would be without supply in the end.
     """
 
     node: str
@@ -55,6 +57,8 @@ class Episode:
     first_at: datetime
     due_at: datetime
     absent: int = 0
+    trip_s: float | None = None
+    dark: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,31 @@
 """From violations of one cycle to risks that people are told of and that may be acted upon."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from wattcast_configs.control import Decision
 from wattcast_coordinator.ports import Effect, Inputs, RaiseEvent, Severity, Violation
+from wattcast_coordinator.risk.violations import Consequence
 from wattcast_coordinator.step import supply
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import Episode, State
 from wattcast_core.units import epoch_s
 
-Trips = Mapping[tuple[str, str], float]  # (node, contingency) -> seconds until it trips
+_DARK_NAMED = 6  # servers named in one line
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What overloads lead to.
+
+    Attributes:
+        trip_s: (node, contingency) -> data seconds until that node trips.
+        ends: contingency -> how it ends if nothing is done.
+    """
+
+    trip_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    ends: Mapping[str, Consequence] = field(default_factory=dict)
 
 
 def key(risk: Violation | Episode) -> str:
@@ -33,7 +47,7 @@ def has_news(state: State, inputs: Inputs, decision: Decision) -> bool:
 
 
 def note(
-    state: State, found: Sequence[Violation], trip_s: Trips, inputs: Inputs, decision: Decision
+    state: State, found: Sequence[Violation], ahead: Outlook, inputs: Inputs, decision: Decision
 ) -> tuple[State, list[Effect]]:
     """Count new evidence once; tell of each risk when it is first forecast, and when it is over."""
     if not has_news(state, inputs, decision):
@@ -46,13 +60,14 @@ def note(
     new = [v for name, v in present.items() if name not in known]
     episodes = [e for e in kept if e not in over]
     episodes += [Episode(v.node, v.contingency, now, v.at) for v in new]
+    episodes = [_updated(e, ahead) for e in episodes]
     state = replace(
         state,
         evidence_at=newest_issue(inputs, decision),
         seen=(*state.seen, tuple(sorted(present)))[-decision.confirm_of :],
         episodes=tuple(episodes),
     )
-    told = [_forecast(v, trip_s.get((v.node, v.contingency)), now) for v in new]
+    told = [_forecast(v, ahead, now) for v in new]
     return state, [*told, *(_over(e, now) for e in over)]
 
 
@@ -103,15 +118,38 @@ def _stale(names: list[str], context: Context) -> list[Effect]:
     return events
 
 
-def _forecast(v: Violation, trip_s: float | None, now: datetime) -> RaiseEvent:
+def _updated(e: Episode, ahead: Outlook) -> Episode:
+    """With what the newest forecast says it leads to."""
+    end = ahead.ends.get(e.contingency)
+    return replace(
+        e,
+        trip_s=ahead.trip_s.get((e.node, e.contingency)),
+        dark=end.dark if end and end.trips else (),
+    )
+
+
+def _forecast(v: Violation, ahead: Outlook, now: datetime) -> RaiseEvent:
     lead_min = (epoch_s(v.at) - epoch_s(now)) / 60
-    what = f"{v.load_w:.0f} W of {v.limit_w:.0f} W in {lead_min:.0f} min, P = {v.probability:.2f}"
+    load = f"{v.load_w:.0f} W of {v.limit_w:.0f} W"
+    if v.line:
+        load = f"{v.load_a:.1f} A of {v.limit_a:.1f} A on {v.line}"
+    what = f"{load} in {lead_min:.0f} min, P = {v.probability:.2f}"
+    trip_s = ahead.trip_s.get((v.node, v.contingency))
     what += "" if trip_s is None else f"; it would trip in about {trip_s / 60:.0f} min"
+    what += _dark(ahead.ends.get(v.contingency))
     if v.contingency:
         text = f"the loss of {v.contingency} would overload {v.node}: {what}"
         return RaiseEvent(Severity.CRITICAL, "n1_forecast", text, now)
     text = f"{v.node} heads for an overload: {what}"
     return RaiseEvent(Severity.WARNING, "overload_forecast", text, now)
+
+
+def _dark(end: Consequence | None) -> str:
+    if end is None or not end.trips or not end.dark:
+        return ""
+    names = ", ".join(end.dark[:_DARK_NAMED])
+    more = f" and {len(end.dark) - _DARK_NAMED} more" if len(end.dark) > _DARK_NAMED else ""
+    return f", and {len(end.dark)} servers would go dark ({names}{more})"
 
 
 def _over(e: Episode, now: datetime) -> RaiseEvent:

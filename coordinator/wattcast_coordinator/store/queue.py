@@ -3,24 +3,34 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.duck import DuckStore
-from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
+from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
 T = TypeVar("T")
 _Waiting = tuple[str, Batch, asyncio.Future[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Days:
+    """How long rows are kept: as they came, and added up by minute."""
+
+    raw: float = 7.0
+    rollup: float = 90.0
+
+
 class AsyncStore:
     """One thread writes, another reads; what queues up during a commit goes into the next one."""
 
-    def __init__(self, store: DuckStore) -> None:
-        self._store = store
+    def __init__(self, store: Store, days: Days | None = None) -> None:
+        self._store, self._days = store, days or Days()
+        self._counts, self._count_again = Counts(), 0.0
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._reader = ThreadPoolExecutor(1, "store-read")
         self._waiting: list[_Waiting] = []
@@ -38,13 +48,32 @@ class AsyncStore:
         """Keep an event."""
         await self._in(self._writer, lambda: self._store.write_event(event))
 
+    async def write_audit(self, entry: AuditEntry) -> None:
+        """Keep who did what."""
+        await self._in(self._writer, lambda: self._store.write_audit(entry))
+
+    async def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
+        """As of the Store."""
+        await self._in(self._writer, lambda: self._store.describe(meters, at))
+
+    async def roll_up(self, now: datetime) -> int:
+        """Add up by minute what came since; call it every minute or so."""
+        return await self._in(self._writer, lambda: self._store.roll_up(now, self._days.raw))
+
     async def prune(self, now: datetime) -> None:
         """Delete what is older than its time; call it once in a while."""
-        await self._in(self._writer, lambda: self._store.prune(now))
+        days = self._days
+        await self._in(self._writer, lambda: self._store.prune(now, days.raw, days.rollup))
 
-    def acknowledged(self, agent: str) -> int:
-        """Highest sequence stored for an agent, -1 if none."""
-        return self._store.acknowledged(agent)
+    async def acknowledged(self, agent: str) -> int:
+        """Highest sequence stored for an agent, -1 if none or while the database is away.
+
+        Too low a number does no harm: the agent sends again what it still has.
+        """
+        try:
+            return await self._in(self._reader, lambda: self._store.acknowledged(agent))
+        except StoreUnavailable:
+            return -1
 
     async def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
         """As of the Store."""
@@ -58,9 +87,18 @@ class AsyncStore:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.events(limit))
 
-    async def counts(self) -> Counts:
+    async def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
         """As of the Store."""
-        return await self._in(self._reader, self._store.counts)
+        return await self._in(self._reader, lambda: self._store.feeds(since))
+
+    async def counts(self) -> Counts:
+        """How much is stored; counted anew so seldom that it costs a fiftieth of the time."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._count_again:
+            began = loop.time()
+            self._counts = await self._in(self._reader, self._store.counts)
+            self._count_again = loop.time() + 50 * (loop.time() - began)
+        return self._counts
 
     async def close(self) -> None:
         """Finish what is under way, then close the file."""

@@ -28,8 +28,8 @@ class Instance:
         limit_n1_w: [N] limit while a contingency stands.
         price_per_kwh: [N] at roots, money including carbon.
         ats_cost: [N] cost of a transfer.
-        server_cord: [S,2] leaf node, -1 = none.
-        server_share: [S,2] share of power a cord while all are live.
+        server_cord: [S,2] leaf node, -1 = none; more columns where servers have more cords.
+        server_share: as server_cord, share of power a cord while all are live.
         server_idle_w: [S] watts without workload.
         server_eff: [S] watts a watt of workload.
         server_cpu: [S] capacity.

@@ -83,7 +83,131 @@ OUTCOME_UNKNOWN: Outcome.ValueType  # 5
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
+class SampleBlock(_message.Message):
+    """Samples as columns, one entry a row in each field. Far cheaper to make, send and store than a
+    message a row. A message may hold several blocks.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def source(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def quantity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def value(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where nothing was read"""
+
+    @_builtins.property
+    def at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        source: _abc.Iterable[_builtins.str] | None = ...,
+        quantity: _abc.Iterable[_builtins.str] | None = ...,
+        value: _abc.Iterable[_builtins.float] | None = ...,
+        at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        quality: _abc.Iterable[Global___Quality.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "quality", b"quality", "quantity", b"quantity", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleBlock: _TypeAlias = SampleBlock  # noqa: Y015
+
+@_typing.final
+class SignatureBlock(_message.Message):
+    """Signatures as columns, one entry a row except where said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    STEP_S_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    CORDS_FIELD_NUMBER: _builtins.int
+    CORDS_W_FIELD_NUMBER: _builtins.int
+    CORDS_V_FIELD_NUMBER: _builtins.int
+    CORDS_A_FIELD_NUMBER: _builtins.int
+    CORDS_PF_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    TAG_SETS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def step_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """column-major [feature][row], features in the order of Hello"""
+
+    @_builtins.property
+    def cords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def cords_w(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """[sum of cords], row after row; NaN where not measured"""
+
+    @_builtins.property
+    def cords_v(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def cords_a(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def cords_pf(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """place in tag_sets"""
+
+    @_builtins.property
+    def tag_sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tags]:
+        """[distinct tags]"""
+
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        server: _abc.Iterable[_builtins.str] | None = ...,
+        at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        step_s: _abc.Iterable[_builtins.float] | None = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        cords: _abc.Iterable[_builtins.int] | None = ...,
+        cords_w: _abc.Iterable[_builtins.float] | None = ...,
+        cords_v: _abc.Iterable[_builtins.float] | None = ...,
+        cords_a: _abc.Iterable[_builtins.float] | None = ...,
+        cords_pf: _abc.Iterable[_builtins.float] | None = ...,
+        tags: _abc.Iterable[_builtins.int] | None = ...,
+        tag_sets: _abc.Iterable[Global___Tags] | None = ...,
+        quality: _abc.Iterable[Global___Quality.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "cords", b"cords", "cords_a", b"cords_a", "cords_pf", b"cords_pf", "cords_v", b"cords_v", "cords_w", b"cords_w", "quality", b"quality", "server", b"server", "step_s", b"step_s", "tag_sets", b"tag_sets", "tags", b"tags", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignatureBlock: _TypeAlias = SignatureBlock  # noqa: Y015
+
+@_typing.final
 class Sample(_message.Message):
+    """Version 1 sent samples and signatures row by row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_FIELD_NUMBER: _builtins.int
@@ -334,16 +458,26 @@ class Batch(_message.Message):
     FORECASTS_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     LIVE_FIELD_NUMBER: _builtins.int
+    SAMPLE_BLOCKS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_BLOCKS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     live: _builtins.bool
     @_builtins.property
-    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]:
+        """of version 1"""
+
     @_builtins.property
-    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]: ...
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]:
+        """of version 1"""
+
     @_builtins.property
     def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forecast]: ...
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceState]: ...
+    @_builtins.property
+    def sample_blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleBlock]: ...
+    @_builtins.property
+    def signature_blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignatureBlock]: ...
     def __init__(
         self,
         *,
@@ -353,10 +487,12 @@ class Batch(_message.Message):
         forecasts: _abc.Iterable[Global___Forecast] | None = ...,
         devices: _abc.Iterable[Global___DeviceState] | None = ...,
         live: _builtins.bool = ...,
+        sample_blocks: _abc.Iterable[Global___SampleBlock] | None = ...,
+        signature_blocks: _abc.Iterable[Global___SignatureBlock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "forecasts", b"forecasts", "live", b"live", "samples", b"samples", "sequence", b"sequence", "signatures", b"signatures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "forecasts", b"forecasts", "live", b"live", "sample_blocks", b"sample_blocks", "samples", b"samples", "sequence", b"sequence", "signature_blocks", b"signature_blocks", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

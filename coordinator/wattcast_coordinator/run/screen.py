@@ -1,0 +1,100 @@
+"""What of a batch can be believed: nothing from the future, no watts that cannot be."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from wattcast_core.columns import (
+    CORDS,
+    QUALITIES,
+    BoolArray,
+    IntArray,
+    SampleColumns,
+    SignatureColumns,
+    milliseconds,
+)
+from wattcast_core.messages import Batch
+from wattcast_core.samples import Quality
+from wattcast_core.units import FloatArray
+
+_INVALID = QUALITIES.index(Quality.INVALID)
+_FLOW = ("power_w", "apparent_power_va", "current_a")  # never negative: load draws from the feed
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A batch as it may be believed.
+
+    Attributes:
+        future: rows that were dropped: one dated ahead would bar all true ones after it.
+        invalid: readings that were infinite, or flowed from the load to the feed; now they are
+            gaps of quality ``invalid``, like those an agent finds itself.
+    """
+
+    batch: Batch
+    future: int = 0
+    invalid: int = 0
+
+
+def screen(batch: Batch, last: datetime) -> Screened:
+    """Sort out what cannot be.
+
+    Args:
+        batch: as received.
+        last: latest data time a row may have.
+    """
+    last_ms = milliseconds(last)
+    samples, bad_samples = _samples(SampleColumns.of(batch.samples).until(last_ms))
+    signatures, bad_signatures = _signatures(SignatureColumns.of(batch.signatures).until(last_ms))
+    sound = replace(
+        batch,
+        samples=samples,
+        signatures=signatures,
+        forecasts=tuple(f for f in batch.forecasts if f.issued_at <= last),
+        devices=tuple(d for d in batch.devices if d.at <= last),
+    )
+    return Screened(sound, _rows(batch) - _rows(sound), bad_samples + bad_signatures)
+
+
+def _samples(columns: SampleColumns) -> tuple[SampleColumns, int]:
+    flow = np.array([quantity in _FLOW for quantity in columns.quantity], bool)
+    bad = np.isinf(columns.value) | (flow & (columns.value < 0))
+    if not bad.any():
+        return columns, 0
+    value = np.where(bad, np.nan, columns.value)
+    return replace(columns, value=value, quality=_mark(columns.quality, bad)), int(bad.sum())
+
+
+def _signatures(columns: SignatureColumns) -> tuple[SignatureColumns, int]:
+    bad = {name: _impossible(getattr(columns, name)) for name in CORDS}
+    values = np.isinf(columns.values)
+    count = int(values.sum()) + sum(int(each.sum()) for each in bad.values())
+    if not count:
+        return columns, 0
+    rows = np.repeat(np.arange(len(columns)), columns.cords)
+    no_power = np.bincount(rows, bad["cords_w"], len(columns)) > 0
+    clean: dict[str, Any]
+    clean = {n: np.where(each, np.nan, getattr(columns, n)) for n, each in bad.items()}
+    return replace(
+        columns,
+        values=np.where(values, np.nan, columns.values),
+        quality=_mark(columns.quality, no_power),
+        **clean,
+    ), count
+
+
+def _impossible(numbers: FloatArray) -> BoolArray:
+    return np.asarray(np.isinf(numbers) | (numbers < 0))
+
+
+def _mark(quality: IntArray, bad: BoolArray) -> IntArray:
+    return np.asarray(np.where(bad, _INVALID, quality))
+
+
+def _rows(batch: Batch) -> int:
+    parts: tuple[Sequence[object], ...]
+    parts = (batch.samples, batch.signatures, batch.forecasts, batch.devices)
+    return sum(len(part) for part in parts)

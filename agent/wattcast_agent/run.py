@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_agent.link import codec
 from wattcast_agent.link.client import Link
 from wattcast_agent.safety import machine, persist
-from wattcast_agent.safety.state import Answer, Kept, Moment, Write
+from wattcast_agent.safety.state import Answer, Kept, Moment, Tell, Write
 from wattcast_agent.signature.builder import Builder
 from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
@@ -32,14 +32,16 @@ from wattcast_configs.rack import Rack
 from wattcast_core.clock import DataClock
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
-from wattcast_core.errors import ConfigError, DataError, Refused, WattcastError
+from wattcast_core.errors import ConfigError, DataError, Refused, Unreachable, WattcastError
 from wattcast_core.messages import Batch, Hello, Welcome
 from wattcast_core.units import epoch_s, from_epoch_s
 
 _log = logging.getLogger("wattcast.agent")
 _SAFETY, _HOLD, _RELEASE = "safety", "hold/", "release/"
+_PROVE, _TRIAL = "prove/", "trial/"  # what a technician asks for, and what the agent tells
 _M_ARENA_MAX = -8  # of malloc.h
 _FAST_REAL_S = 0.15  # between polls while a switch is expected to move
+_PATIENCE_REAL_S, _LOOK_REAL_S = 30.0, 0.2  # of a technician who waits for the agent
 _SLACK_REAL_S = 0.02  # on top of the longest of the last polls, before a step's end
 
 
@@ -122,7 +124,8 @@ class Agent:
         moment = self._moment(real_s)
         if self._unkept is not None:
             self._keep(self._unkept)
-        holds, released = self._spool.under(_HOLD), self._released()
+        holds = self._spool.under(_HOLD)
+        released, proofs = self._taken(_RELEASE), self._taken(_PROVE)
         # Emptied last: what raises above must not lose them.
         commands, self._commands = tuple(self._commands), []
         wrote, self._wrote = tuple(self._wrote), []
@@ -136,7 +139,9 @@ class Agent:
             wrote=wrote,
             token=self._token,
             holds=holds,
-            released=released,
+            released=tuple(released),
+            proofs=proofs,
+            identities=self._poller.identities,
         )
         self._state, effects = step(self._state, inputs, moment.now)
         if polled:
@@ -192,11 +197,12 @@ class Agent:
                 assert_never(message)
         self._nudge.set()
 
-    def _released(self) -> tuple[str, ...]:
-        released = tuple(self._spool.under(_RELEASE))
-        for ats in released:
-            self._spool.remove(_RELEASE + ats)
-        return released
+    def _taken(self, prefix: str) -> dict[str, str]:
+        """What a technician at the rack asked for; asked once, done once."""
+        found = self._spool.under(prefix)
+        for ats in found:
+            self._spool.remove(prefix + ats)
+        return found
 
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
         kept = True
@@ -208,6 +214,8 @@ class Agent:
                     self._wrote.append(await self._write(effect.command, kept=kept))
                 case Answer():
                     self._answer(effect.result)
+                case Tell():
+                    self._tell(effect)
                 case Send():
                     self._send(effect.batch)
                 case _:
@@ -244,6 +252,13 @@ class Agent:
         if self._link is not None:
             self._link.answer(result)
 
+    def _tell(self, tell: Tell) -> None:
+        _log.info("commissioning of %s: %s", tell.ats, tell.text)
+        try:
+            self._spool.put(_TRIAL + tell.ats, tell.text)
+        except DataError as error:
+            _log.error("%s", error)
+
     def _send(self, batch: Batch) -> None:
         devices = tuple(self._with_health(d) for d in batch.devices)
         try:
@@ -278,17 +293,57 @@ def hold(path: Path, ats: str, *, release: bool) -> None:
     Raises:
         ConfigError: the rack has no such switch.
     """
+    with _at_the_rack(path, ats) as spool:
+        if release:
+            spool.remove(_HOLD + ats)
+            spool.put(_RELEASE + ats, "released")
+        else:
+            spool.put(_HOLD + ats, "set at the rack")
+
+
+def commission(path: Path, ats: str, witness: str, say: Callable[[str], None]) -> None:
+    """Have the running agent commission a switch, and watch.
+
+    Args:
+        path: the rack file; its agent must be running.
+        ats: device id.
+        witness: who stands at the rack.
+        say: takes a line of progress.
+
+    Raises:
+        ConfigError: the rack has no such switch.
+        Refused: it was not commissioned; the text says why.
+        Unreachable: the agent does not answer.
+    """
+    with _at_the_rack(path, ats) as spool:
+        spool.remove(_TRIAL + ats)
+        spool.put(_PROVE + ats, witness)
+        told, patience_s = "", time.monotonic() + _PATIENCE_REAL_S
+        while not told.startswith(("commissioned", "failed")):
+            time.sleep(_LOOK_REAL_S)
+            text = spool.get(_TRIAL + ats) or ""
+            if text != told:
+                told, patience_s = text, time.monotonic() + 10 * _PATIENCE_REAL_S
+                say(f"{ats}: {text}")
+            if time.monotonic() > patience_s:
+                spool.remove(_PROVE + ats)
+                raise Unreachable(f"{path}: no word of {ats}; remedy: see whether its agent runs")
+    if told.startswith("failed"):
+        raise Refused(f"{ats} was not commissioned: {told.partition(': ')[2]}")
+
+
+@contextmanager
+def _at_the_rack(path: Path, ats: str) -> Iterator[Spool]:
+    """The spool of a rack file's agent, for a technician who stands before the switch."""
     rack = load_rack(path)
     if ats not in {a.id for a in rack.ats}:
         known = ", ".join(a.id for a in rack.ats) or "none"
         raise ConfigError(f"{path}: no [[ats]] '{ats}'; known: {known}")
     spool = _spool(rack, path.parent)
-    if release:
-        spool.remove(_HOLD + ats)
-        spool.put(_RELEASE + ats, "released")
-    else:
-        spool.put(_HOLD + ats, "set at the rack")
-    spool.close()
+    try:
+        yield spool
+    finally:
+        spool.close()
 
 
 def serve(path: Path, coordinator: str = "") -> None:
@@ -310,7 +365,8 @@ def serve(path: Path, coordinator: str = "") -> None:
 
 async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     profiles = load_named((d.profile for d in rack.device), base)
-    setup = config.setup(rack, {name: p.kind for name, p in profiles.items()})
+    kinds = {name: p.kind for name, p in profiles.items()}
+    setup = config.setup(rack, kinds, {name: repr(p.command) for name, p in profiles.items()})
     directory = Fixed(coordinator) if coordinator else _finder(rack)
     model = LiteRtModel(*config.model_files(rack.model, base))
     with _alone(base / rack.agent.state_dir):

@@ -18,6 +18,8 @@ class Agent:
         state_dir: where spool, fencing token and commissioning state live.
         cluster: zeroconf name of the coordinator to look for.
         interface: address zeroconf binds, e.g. 127.0.0.1; empty = all.
+        supplies: ids of the switches, PDUs or feeds that supply the agent and its path to the
+            devices; no transfer switch is commanded unless this is told.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Agent:
     scrape_real_s: float = 10.0
     cluster: str = "wattcast"
     interface: str = ""
+    supplies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class AtsSafety:
-    """Limits of one transfer switch as commissioned.
+    """Limits of one transfer switch.
 
     Attributes:
         rating_a: smallest of the switch's and the weakest breaker's rating on either path.
@@ -132,11 +135,16 @@ class AtsSafety:
         max_per_hour: cap of transfers a data hour.
         deadline_real_s: real seconds to wait for the active source to follow.
         return_s: data seconds after which a self-return would have shown.
+        trip_a: current at which the weakest breaker opens at once; 0 = five times rating_a.
+        inrush_factor: what the loads take in the moment of a transfer, of their current.
+        feed_a, feed_b: names of the feeds on its inputs: one switch at a time moves to a feed.
+        ups_a, ups_b: device id of the UPS behind an input, or ``none``; must be told.
+        tested: beginnings of what the switch may say of itself, e.g. ``APC AP4423 6.9``: the
+            models and firmware that were tested.
     """
 
     id: str
     rating_a: float
-    commissioned: bool = False
     hold_up_ms: float = 0.0
     transfer_ms: float = 12.0
     dwell_s: float = 300.0
@@ -148,6 +156,13 @@ class AtsSafety:
     frequency_min_hz: float = 49.5
     frequency_max_hz: float = 50.5
     phase_max_deg: float = 20.0
+    trip_a: float = 0.0
+    inrush_factor: float = 3.0
+    feed_a: str = "A"
+    feed_b: str = "B"
+    ups_a: str = ""
+    ups_b: str = ""
+    tested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

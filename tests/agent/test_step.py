@@ -34,7 +34,7 @@ class Forecasts:
 
 @pytest.fixture
 def state():
-    setup = Setup(LAYOUT, {"ats": LIMITS}, INPUTS)
+    setup = Setup(LAYOUT, {"ats": replace(LIMITS, lab=True)}, INPUTS)
     return State(setup, Builder(LAYOUT, STEP_S), Forecasts())
 
 
@@ -89,7 +89,7 @@ def test_the_end_of_a_step_sends_signatures_forecasts_states_and_the_last_raw_sa
 
 def test_a_switch_that_moves_is_told_at_once_with_its_lock_out(state):
     state, first = beat(state, poll(1))
-    assert {d.device for d in first[0].batch.devices} == {"ats", "pdu"}
+    assert {d.device for d in first[-1].batch.devices} == {"ats", "pdu"}
     moved = poll(2, active=2.0)
     ats = replace(
         moved.devices[0], readings={**moved.devices[0].readings, "ats.preferred_source": 1.0}

@@ -43,6 +43,9 @@ class Poller:
 
     A beat starts the workers that are idle and waits for those that were prompt last time. What
     takes longer goes on beside, and its answers count in the beat in which they come.
+
+    Attributes:
+        identities: transfer switch -> what it said of itself since it last began to answer.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Poller:
         self._read_s: dict[str, float] = {}
         self._team: list[Worker] = []
         self._workers: dict[str, Worker] = {}
+        self.identities: dict[str, str] = {}
         self._lateness = Lateness()
         self._values = 0
 

@@ -32,6 +32,20 @@ STATES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("available", "phase_in_sync", "redundant", "overcurrent"), _YES_NO),
     **dict.fromkeys(("switch_ok", "hardware_ok", "comms_ok", "supply_ok"), _YES_NO),
     **dict.fromkeys(("panel_locked", "on_battery", "on_bypass"), _YES_NO),
+    **dict.fromkeys(("remote_control", "fault", "closed"), _YES_NO),
+}
+
+_UNITS = {
+    "w": "W",
+    "va": "VA",
+    "v": "V",
+    "a": "A",
+    "hz": "Hz",
+    "wh": "Wh",
+    "c": "degC",
+    "pct": "%",
+    "deg": "degree",
+    "s": "s",
 }
 
 
@@ -57,3 +71,8 @@ def supply(readings: Mapping[str, float], quantity: str) -> float:
 def _is_of_inlet(name: str, quantity: str) -> bool:
     part, _, number = name.removesuffix(f".{quantity}").partition(".")
     return name.endswith(f".{quantity}") and part == "inlet" and number.isdigit()
+
+
+def unit_of(name: str) -> str:
+    """Unit of a reading as people write it; empty for states and pure numbers."""
+    return _UNITS.get(name.rpartition(".")[2].rpartition("_")[2], "") if not words_of(name) else ""

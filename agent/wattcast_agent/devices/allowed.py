@@ -1,11 +1,20 @@
 """Which writes the profile and the rack file allow, whatever the protocol. Pure."""
 
+from collections.abc import Mapping
+
+from wattcast_agent.devices.decode import Reading
 from wattcast_configs.profile import Command, Profile
 from wattcast_configs.rack import Device
 from wattcast_core.errors import Refused
+from wattcast_core.points import words_of
+from wattcast_core.samples import Quality
+
+ANY = "good"
 
 
-def named_value(device: Device, profile: Profile, name: str, argument: str) -> tuple[Command, int]:
+def named_value(
+    device: Device, profile: Profile, name: str, argument: str
+) -> tuple[Command, int | str]:
     """A named command and the raw value of its argument.
 
     Raises:
@@ -15,7 +24,7 @@ def named_value(device: Device, profile: Profile, name: str, argument: str) -> t
     if command is None:
         raise Refused(f"{device.id}: profile {profile.name} has no command '{name}'")
     if argument not in command.values:
-        known = ", ".join(command.values)
+        known = ", ".join(command.values) or "nothing: the device was not read yet"
         raise Refused(f"{device.id}: {name} takes {known}, not '{argument}'")
     if (profile.lab_only or command.certainty == "C") and not device.lab:
         raise Refused(
@@ -23,3 +32,18 @@ def named_value(device: Device, profile: Profile, name: str, argument: str) -> t
             "on hardware; on a bench device set lab = true in the rack file"
         )
     return command, command.values[argument]
+
+
+def unmet(command: Command, argument: str, readings: Mapping[str, Reading]) -> str:
+    """Why the device is not in the state that the command requires; empty if it is."""
+    for template, wanted in command.requires.items():
+        name = template.replace("{argument}", argument)
+        reading = readings.get(name)
+        if reading is None:
+            return f"this device does not offer {name}, which the command rests on"
+        if reading.quality is not Quality.GOOD:
+            return f"{name} is {reading.quality}"
+        word = words_of(name)[int(reading.value)] if words_of(name) else ANY
+        if wanted not in (ANY, word):
+            return f"{name} is '{word}', not '{wanted}'"
+    return ""

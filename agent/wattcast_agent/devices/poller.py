@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,11 +19,12 @@ from wattcast_agent.devices.worker import Member, Told, Worker
 from wattcast_configs.profile import Profile
 from wattcast_configs.rack import Device, Rack
 from wattcast_core.devices import DeviceState
-from wattcast_core.errors import ConfigError, Refused
+from wattcast_core.errors import ConfigError, Refused, WattcastError
 from wattcast_core.samples import Sample
 
 _STALE_REAL_S = 5.0  # a device not read for longer is told as missing; or three of its own periods
 _STALE_PERIODS = 3
+_INTRODUCE_SHARE = 0.3  # of a device's budget
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Poller:
         ]
         self._hosts: list[Member] = [*map(ServerMember, self._exporters), OwnHost(rack.agent.id)]
         self._full = {e.server for e in self._exporters}
+        self._switches = {ats.id for ats in rack.ats}
         self._freeze = Freeze()
         self._states: dict[str, DeviceState] = {}
         self._read_s: dict[str, float] = {}
@@ -151,10 +154,11 @@ class Poller:
 
     def _hire(self, at_s: float) -> None:
         """A worker a connection, and one a server; servers take turns within their period."""
-        lines: dict[tuple[str, int], list[DeviceMember]] = {}
+        lines: dict[str, list[DeviceMember]] = {}
         for unit in self._units.values():
-            place = (unit.device.host, unit.device.port)
-            lines.setdefault(place, []).append(DeviceMember(unit, self._budget_real_s))
+            identities = self.identities if unit.device.id in self._switches else None
+            member = DeviceMember(unit, self._budget_real_s, identities)
+            lines.setdefault(unit.device.where.line, []).append(member)
         for line in lines.values():
             self._employ(line)
         for turn, host in enumerate(self._hosts, 1):
@@ -226,21 +230,36 @@ class Poller:
 
 
 class DeviceMember:
-    """A device as a worker reads it; one that has to wake up first may take that much longer."""
+    """A device as a worker reads it; one that has to wake up first may take that much longer.
 
-    def __init__(self, unit: Unit, budget_real_s: float) -> None:
+    A transfer switch that may be commanded is asked what it is, anew whenever it was silent: it may
+    be another by then.
+    """
+
+    def __init__(
+        self, unit: Unit, budget_real_s: float, identities: dict[str, str] | None = None
+    ) -> None:
         self.name = unit.device.id
         self.budget_real_s = budget_real_s + 2 * unit.profile.transport.wake_real_s
-        self._unit = unit
+        self._unit, self._identities = unit, identities
 
     async def read(self) -> Answer:
         """Registers or objects, and what was wrong without failing."""
-        words = await self._unit.read()
+        try:
+            words = await self._unit.read()
+        except BaseException:
+            if self._identities is not None:
+                self._identities.pop(self.name, None)
+            raise
+        if self._identities is not None and self.name not in self._identities:
+            await self._introduce(self._identities)
         return Answer(words, problem=self._unit.notes)
 
-    def rest(self) -> None:
-        """The sweep of its connection is over."""
-        self._unit.rest()
+    async def _introduce(self, identities: dict[str, str]) -> None:
+        """A reading is not lost because this takes too long; it is asked again at the next one."""
+        with suppress(TimeoutError, WattcastError):
+            async with asyncio.timeout(_INTRODUCE_SHARE * self.budget_real_s):
+                identities[self.name] = await self._unit.introduce()
 
 
 class ServerMember:
@@ -255,9 +274,6 @@ class ServerMember:
     async def read(self) -> Answer:
         """Canonical quantities."""
         return Answer(values=await self._exporter.read())
-
-    def rest(self) -> None:
-        """Nothing to give back: the client keeps its connection alive."""
 
 
 class OwnHost:
@@ -274,6 +290,3 @@ class OwnHost:
             return Answer(values=read_host())
         except (psutil.Error, OSError) as error:
             return Answer(problem=f"this machine's metrics: {error}")
-
-    def rest(self) -> None:
-        """Nothing to give back."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wattcast_configs import strict
-from wattcast_configs.point import known
+from wattcast_configs.place import known
 from wattcast_configs.profile import Profile
 from wattcast_core.errors import ConfigError
 
@@ -18,11 +18,7 @@ def load_profile(path: Path) -> Profile:
     Raises:
         ConfigError: the text names file, key and remedy.
     """
-    try:
-        profile = replace(strict.read(path, Profile), name=path.stem)
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
+    profile = replace(strict.read(path, Profile), name=path.stem)
     if not profile.point and not profile.repeat:
         raise ConfigError(f"{path}: key 'point' is missing; add it, or a repeat")
     return profile

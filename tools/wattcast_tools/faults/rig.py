@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import cycle, islice
 
 from wattcast_agent.devices.poller import Poll, Poller
+from wattcast_configs.place import Protocol
 from wattcast_configs.point import Point
 from wattcast_configs.profile import Profile, Transport
 from wattcast_configs.rack import Agent, Device, Rack, Snmp
@@ -25,7 +26,7 @@ COMMUNITY_ENV = "WATTCAST_RIG_COMMUNITY"
 _WIDE = (-1e9, 1e9)
 
 
-def _profile(name: str, protocol: str, transport: Transport, *points: Point) -> Profile:
+def _profile(name: str, protocol: Protocol, transport: Transport, *points: Point) -> Profile:
     return Profile(
         vendor="Wattcast",
         models=("rig",),
@@ -90,7 +91,7 @@ class One:
         """Its entry in the rack file."""
         modbus_profile = _MODBUS_SLEEPY if self.fault == "wake_up" else _MODBUS
         profile = modbus_profile if isinstance(self.peer, modbus.Device) else _SNMP
-        login = Snmp(community=f"env:{COMMUNITY_ENV}")
+        login = Snmp(community=f"env:{COMMUNITY_ENV}") if self.protocol == "snmp" else Snmp()
         return Device(self.name, profile.name, "127.0.0.1", self.peer.port, snmp=login)
 
     def _registers(self) -> Mapping[int, int]:

@@ -9,7 +9,7 @@ percent of the optimum in some ten milliseconds.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linprog  # type: ignore[import-untyped]  # it ships no types
+from scipy.optimize import linprog
 
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray

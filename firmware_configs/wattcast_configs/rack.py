@@ -183,8 +183,8 @@ class AtsSafety:
         inrush_factor: what the loads take in the moment of a transfer, of their current.
         feed_a, feed_b: names of the feeds on its inputs: one switch at a time moves to a feed.
         ups_a, ups_b: device id of the UPS behind an input, or ``none``; must be told.
-        tested: beginnings of what the switch may say of itself, e.g. ``APC AP4423 6.9``: the
-            models and firmware that were tested.
+        tested: models and firmware that were tested, each as words that the switch says of itself
+            (``wattcast tech probe`` shows them), e.g. ``MN:AP4423 v6.9.6``.
     """
 
     id: str

@@ -49,12 +49,16 @@ def unknown(kept: Kept, ats: str, reading: Reading) -> str:
 
 def unfit(reading: Reading, limits: Limits) -> str:
     """Why a trial may not begin with this reading; empty if it may."""
-    if not reading.identity.startswith(limits.tested or ("\0",)):
-        known = ", ".join(limits.tested) or "none"
+    if not any(_says(reading.identity, words) for words in limits.tested):
+        known = ", ".join(limits.tested) or "empty"
         return f"'{reading.identity}' is not on the tested list of the rack file ({known})"
     if not reading.output_a >= _LOAD_A:
         return f"only {reading.output_a:.1f} A behind the switch; connect the loads first"
     return ""
+
+
+def _says(identity: str, words: str) -> bool:
+    return bool(words.split()) and all(word in identity for word in words.split())
 
 
 def leg(trial: Trial, ats: str, active: str, kept: Kept, moment: Moment) -> AtsCommand:

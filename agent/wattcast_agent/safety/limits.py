@@ -25,7 +25,7 @@ class Limits:
         phase_max_deg: 180 or more on a switch rated to transfer out of phase.
         feed_a, feed_b: names of the feeds on its inputs: one switch at a time moves to a feed.
         ups_a, ups_b: device id of the UPS behind an input, ``none`` without one, empty = not told.
-        tested: beginnings of what a switch may say of itself (maker, model, firmware) to be used.
+        tested: models and firmware that were tested: words of what a switch says of itself.
         supplies: what the agent and its path to the switch are fed by; empty = not told.
         lab: true on a bench device, which needs no commissioning.
         device: what else the rack file and the profile say of it; a change voids a commissioning.

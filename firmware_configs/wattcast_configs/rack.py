@@ -44,6 +44,23 @@ class Coordinator:
 
 
 @dataclass(frozen=True, slots=True)
+class Partner:
+    """The other agent of this rack, on the other feed: one reads the devices, one stands by.
+
+    Attributes:
+        id: its agent id; empty = none.
+        address: ``host:port`` at which it listens for this agent.
+        listen: ``host:port`` at which this agent listens for it.
+        key: where the key stands that both know: ``env:NAME`` or ``file:/path``.
+    """
+
+    id: str = ""
+    address: str = ""
+    listen: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """The model file; empty = the base model that ships."""
 
@@ -230,6 +247,7 @@ class Rack:
     device: tuple[Device, ...]
     server: tuple[Host, ...]
     coordinator: Coordinator = field(default_factory=Coordinator)
+    partner: Partner = field(default_factory=Partner)
     model: Model = field(default_factory=Model)
     ats: tuple[AtsSafety, ...] = ()
     clock: ClockConfig = field(default_factory=ClockConfig)

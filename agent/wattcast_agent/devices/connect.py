@@ -85,6 +85,11 @@ class Connections:
         make = {"modbus": self._modbus, "snmp": self._snmp}[where.protocol]
         return make(device, where, profile, login)
 
+    def rest(self) -> None:
+        """Let go of connections; what is asked next connects again."""
+        for gateway in self._gateways.values():
+            gateway.close()
+
     def close(self) -> None:
         """Close all connections."""
         for gateway in self._gateways.values():

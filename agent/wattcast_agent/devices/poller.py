@@ -134,6 +134,18 @@ class Poller:
             "lateness_p99_ms": p99_ms,
         }
 
+    @property
+    def busy(self) -> bool:
+        """Whether a device is being read."""
+        return any(worker.busy for worker in self._team)
+
+    async def rest(self) -> None:
+        """Read nothing until the next beat, and let go of connections others may need."""
+        for worker in self._team:
+            await worker.close()
+        self._connections.rest()
+        self._team, self._workers, self._states = [], {}, {}
+
     async def close(self) -> None:
         """Close all connections."""
         for worker in self._team:

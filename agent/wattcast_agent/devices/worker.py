@@ -92,6 +92,11 @@ class Worker:
         self._sweep = asyncio.create_task(self._read_all(due_s))
         return self._sweep
 
+    @property
+    def busy(self) -> bool:
+        """Whether a sweep is under way."""
+        return self._sweep is not None and not self._sweep.done()
+
     async def close(self) -> None:
         """End the sweep under way."""
         if self._sweep is not None:

@@ -119,6 +119,20 @@ def wrote(safety: Safety, command: AtsCommand, moment: Moment, error: str, *, se
     return _run(safety, replace(running, error=error)), ()
 
 
+def merge(newer: Kept, mine: Kept) -> Kept:
+    """What holds for an agent that takes over: the newer state, and what only this one knows."""
+    return replace(
+        newer,
+        highest_token=max(newer.highest_token, mine.highest_token),
+        results=_bounded({**mine.results, **newer.results}),
+    )
+
+
+def bar(kept: Kept, switches: Iterable[str], why: str) -> Kept:
+    """Lock all switches out: what was done to them is not known."""
+    return replace(kept, lockouts={**kept.lockouts, **dict.fromkeys(switches, why)})
+
+
 def resume(kept: Kept, moment: Moment) -> Step:
     """After a restart: what was not yet written never will be, what was is read back."""
     safety = Safety(kept)

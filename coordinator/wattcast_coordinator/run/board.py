@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
+from wattcast_coordinator.coord.racks import Racks
 from wattcast_coordinator.ports import MoveState, MoveStatus, RaiseEvent, Severity
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
@@ -30,7 +31,10 @@ class Board:
         self.signatures: dict[str, Signature] = {}
         self.devices: dict[str, DeviceState] = {}
         self.agents: dict[str, datetime] = {}
-        self.racks: dict[str, str] = {}
+        self.racks: dict[str, str] = {}  # rack -> the agent that reads it
+        self.agent_racks: dict[str, str] = {}
+        self.redundant: dict[str, bool] = {}
+        self.leases: Racks | None = None  # while this coordinator leads
         self.placement: dict[str, str] = {}
         self.moves: dict[str, MoveStatus] = {}
         self.results: list[CommandResult] = []

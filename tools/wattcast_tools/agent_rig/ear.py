@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_core.commands import CommandResult
-from wattcast_core.messages import PROTOCOL_VERSION, Batch, Hello, Welcome
+from wattcast_core.messages import PROTOCOL_VERSION, Batch, Beat, Copy, Hello, Lease, Welcome
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ class Ear:
 
     async def on_result(self, result: CommandResult) -> None:
         """No command is ever sent."""
+
+    async def on_beat(self, agent: str, beat: Beat) -> Lease:
+        """The agent reads its rack alone."""
+        return Lease(beat.sent_real_s, time.time(), 1, agent)
+
+    async def on_copy(self, _agent: str, _copy: Copy) -> bool:
+        """There is no partner to keep it for."""
+        return False
 
     async def on_gone(self, agent: str) -> None:
         """Nothing to do."""

@@ -13,6 +13,7 @@ any reading; people and ``--json`` see the word.
 import math
 from collections.abc import Mapping
 
+WORKLOAD = "workload."  # of a server: workload.ID.cpu_seconds_total, .memory_bytes, .io_bytes_total
 ACTIVE_SOURCE, PREFERRED_SOURCE = "ats.active_source", "ats.preferred_source"
 PHASE_ANGLE_DEG = "ats.phase_angle_deg"
 INLET_POWER_W = "inlet.1.power_w"
@@ -32,7 +33,8 @@ STATES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("available", "phase_in_sync", "redundant", "overcurrent"), _YES_NO),
     **dict.fromkeys(("switch_ok", "hardware_ok", "comms_ok", "supply_ok"), _YES_NO),
     **dict.fromkeys(("panel_locked", "on_battery", "on_bypass"), _YES_NO),
-    **dict.fromkeys(("remote_control", "fault", "closed"), _YES_NO),
+    **dict.fromkeys(("remote_control", "fault", "closed", "inhibited", "automatic"), _YES_NO),
+    **dict.fromkeys(("present", "healthy"), _YES_NO),
 }
 
 _UNITS = {

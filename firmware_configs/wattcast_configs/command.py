@@ -33,7 +33,7 @@ class Command:
         deadline_real_s: wait for ``verify`` that long.
         certainty: A, B or C of the facts; C is for the lab only.
         idempotent: true if repeating it does no harm; a toggle is not, and is never repeated.
-        dwell_s: least data time between two of these that the device itself needs.
+        dwell_real_s: least time between two different ones that the device itself needs.
         requires: readings that must be good and be this word right before the write, or the
             command is refused; ``good`` = any word. ``{argument}`` stands for the argument.
             A reading that the device does not offer is refused by that name.
@@ -52,7 +52,7 @@ class Command:
     idempotent: bool
     values: Mapping[str, int | str] = field(default_factory=dict)
     row_of: str = ""
-    dwell_s: float = 0.0
+    dwell_real_s: float = 0.0
     requires: Mapping[str, str] = field(default_factory=dict)
     address: int = -1
     function: Literal[6, 16] = 6

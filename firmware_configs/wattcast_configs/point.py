@@ -32,6 +32,7 @@ class Point(Place):
             second B.
         alarm: word of the state -> what is wrong with the device then, for an operator.
         certainty: A, B or C of the register facts; empty = the profile's.
+        template: not written in a profile: name before its repeat was spread.
     """
 
     quantity: str
@@ -51,6 +52,7 @@ class Point(Place):
     row_of: str = ""
     alarm: Mapping[str, str] = field(default_factory=dict)
     certainty: Certainty = ""
+    template: str = ""
 
     def __post_init__(self) -> None:
         place = f"point {self.quantity}"
@@ -82,12 +84,13 @@ class Repeat:
     Attributes:
         name: of the part, e.g. ``outlet.{n}`` or ``inlet.{g}.L{l}``. ``{l}`` is the last number of
             the row, ``{g}`` the count of the group of rows that share all the others, ``{c}`` the
-            count of the row, ``{n}`` is ``{l}`` if that is unique, else ``{c}``; ``{v}`` is what
-            ``labels`` say of the row.
+            count of the row, ``{s}`` that count as A or B, ``{n}`` is ``{l}`` if that is unique,
+            else ``{c}``; ``{v}`` is what ``labels`` say of the row.
         index: SNMP: column that has exactly the rows wanted; NUT, Redfish: what the names of a
-            row begin with, ``{i}`` for the row.
+            row begin with, ``{i}`` for the row; without it one name that is there or not.
         depth: numbers of a row that make the part, 0 = all (tables with a row a part and kind).
         only: rows whose value in the index has one of these; empty = all.
+        excludes: rows whose value in the index has none of these.
         labels: value in the index -> ``{v}``, which may hold ``{l}`` and ``{c}``; that of "" is
             for any other value, else its rows are left out.
         rows: last number of the row -> ``{v}``; other rows are left out.
@@ -106,6 +109,7 @@ class Repeat:
     index: str = ""
     depth: int = 0
     only: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, str] = field(default_factory=dict)
     unless: str = ""
@@ -115,7 +119,7 @@ class Repeat:
     highest: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.search(r"\{[nlcv]\}", self.name) and self.most != 1:
+        if not re.search(r"\{[nlcvs]\}", self.name) and self.most != 1:
             raise ConfigError(f"repeat {self.name}: the name needs '{{n}}', or most = 1")
         if bool(self.index) == (self.count_at >= 0):
             raise ConfigError(f"repeat {self.name}: give index, or count_at for Modbus")
@@ -124,7 +128,7 @@ class Repeat:
         for name in self.highest:
             known(name, [p.quantity for p in self.point], f"repeat {self.name}.highest")
         for point in self.point:
-            if self.index and "{i}" not in point.key:
+            if ("{i}" in self.index or point.oid) and "{i}" not in point.key:
                 raise ConfigError(f"repeat {self.name}: {point.quantity} needs '{{i}}' in its oid")
             if point.oid:
                 check_oid(self.index, f"repeat {self.name}.index")

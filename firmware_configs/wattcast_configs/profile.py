@@ -123,7 +123,7 @@ class Profile:
         for command in self.command:
             # A reading that a command rests on, but the family does not offer, refuses the command.
             offered = (*quantities, *command.requires)
-            known(command.verify, offered, f"command {command.name}.verify")
+            known(command.verify, (*offered, *templates), f"command {command.name}.verify")
             for name, word in command.requires.items():
                 place = f"command {command.name}.requires.{name}"
                 known(name.rpartition(".")[2], (*QUANTITIES, *STATES), place)

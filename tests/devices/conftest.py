@@ -57,7 +57,7 @@ class Box:
 
     def __init__(self, units):
         self.units = units
-        self.requests = []
+        self.requests, self.writes = [], []
         self.faults = {}
         self.port = 0
 
@@ -84,7 +84,9 @@ class Box:
     async def get(self, unit, address):
         return (await self.server.async_getValues(unit, 3, address, 1))[0]
 
-    async def _act(self, unit, function, _start, address, count, _registers, _values):
+    async def _act(self, unit, function, _start, address, count, _registers, values):
+        if function == 6 and values:  # the echo is read without values
+            self.writes.append((address, values[0]))
         if function != 16:
             self.requests.append((unit, function, address, count))
         fault = self.faults.get((unit, function), self.faults.get(unit))

@@ -274,7 +274,7 @@ async def test_another_device_is_not_written_to(start, bench, poller_of):
 
 async def test_a_write_confirmed_wrongly_counts_as_unknown(start, bench, poller_of):
     def reply(transaction, unit, pdu):
-        ones = bytes([3, 2, 0, 1])  # one transfer switch, inlet 1 active
+        ones = bytes([3, 2 * pdu[4], *[0, 1] * pdu[4]])  # one transfer switch, inlet 1 active
         return wrap_tcp(transaction, unit, ones if pdu[0] == 3 else pdu[:4] + b"\x07")
 
     box = await start(bench.RawBox(reply))

@@ -34,6 +34,28 @@ def named_value(
     return command, command.values[argument]
 
 
+class Dwell:
+    """Keeps two different commands to a device apart for as long as it needs."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[str, float]] = {}  # command -> argument, monotonic seconds
+
+    def check(self, command: Command, argument: str, at_s: float) -> None:
+        """Refuse a command that comes too early; the same one again does no harm.
+
+        Raises:
+            Refused: the text says how long to wait.
+        """
+        last, since_s = self._last.get(command.name, (argument, 0.0))
+        wait_s = since_s + command.dwell_real_s - at_s
+        if last != argument and wait_s > 0:
+            raise Refused(f"{command.name} {last} was written lately; wait {wait_s:.0f} s")
+
+    def note(self, command: Command, argument: str, at_s: float) -> None:
+        """A command is about to be written."""
+        self._last[command.name] = (argument, at_s)
+
+
 def unmet(command: Command, argument: str, readings: Mapping[str, Reading]) -> str:
     """Why the device is not in the state that the command requires; empty if it is."""
     for template, wanted in command.requires.items():

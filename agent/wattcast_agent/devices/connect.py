@@ -1,5 +1,6 @@
 """Devices of the rack file become units that can be read, whatever their protocol."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +14,11 @@ from wattcast_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from wattcast_agent.devices.modbus import Gateway
+    from wattcast_agent.devices.snapshot_unit import Peer
     from wattcast_agent.devices.snmp import Engines
+
+
+_BY_HOST = {"modbus": "modbus-tcp", "snmp": "snmp"}  # what host and port mean
 
 
 class Meter(Protocol):
@@ -25,6 +30,9 @@ class Meter(Protocol):
 
     async def read(self) -> Words | Objects:
         """Raw readings; raises Unreachable or DataError."""
+
+    def rest(self) -> None:
+        """All of its connection's devices have been read for now."""
 
     async def introduce(self) -> str:
         """What it says of itself: vendor, model, ...; raises as ``read``."""
@@ -61,6 +69,7 @@ class Connections:
         self._timeout_real_s = timeout_real_s
         self._gateways: dict[str, Gateway] = {}
         self._engines: Engines | None = None
+        self._peers: dict[str, Peer] = {}
 
     @property
     def resyncs(self) -> int:
@@ -74,15 +83,22 @@ class Connections:
             ConfigError: its address or login is not complete, or of another protocol.
         """
         where = device.where
-        if not device.url and profile.protocol == "snmp":
-            where = replace(where, scheme="snmp")
+        if not device.url and profile.protocol in _BY_HOST:
+            where = replace(where, scheme=_BY_HOST[profile.protocol])
         if where.protocol != profile.protocol:
             raise ConfigError(
                 f"device {device.id}: profile {profile.name} is for {profile.protocol}, but its"
                 f" address is {where}"
             )
+        if device.point:
+            profile = replace(profile, point=(*profile.point, *device.point))
+        if not (profile.point or profile.repeat):
+            raise ConfigError(
+                f"device {device.id}: its readings are site data; add [[device.point]] with"
+                " quantity and object to its entry in the rack file, or write a profile of your own"
+            )
         login = login or login_of(device, where)
-        make = {"modbus": self._modbus, "snmp": self._snmp}[where.protocol]
+        make = {"modbus": self._modbus, "snmp": self._snmp}.get(where.protocol, self._snapshot)
         return make(device, where, profile, login)
 
     def rest(self) -> None:
@@ -90,12 +106,15 @@ class Connections:
         for gateway in self._gateways.values():
             gateway.close()
 
-    def close(self) -> None:
-        """Close all connections."""
+    async def close(self) -> None:
+        """Close all connections, and log out where a session is kept."""
         for gateway in self._gateways.values():
             gateway.close()
         if self._engines is not None:
             self._engines.close()
+        for peer in self._peers.values():
+            await peer.close()
+        await asyncio.sleep(0)  # lets the transports finish closing
 
     def _wait(self, profile: Profile) -> float:
         return self._timeout_real_s or profile.transport.timeout_real_s
@@ -109,6 +128,13 @@ class Connections:
             self._gateways[where.line] = Gateway(where, login, wait_real_s, patient=patient)
         return ModbusUnit(device, profile, self._gateways[where.line])
 
+    def _snapshot(self, device: Device, where: Address, profile: Profile, login: Login) -> Unit:
+        from wattcast_agent.devices.snapshot_unit import SnapshotUnit
+
+        if str(where) not in self._peers:
+            self._peers[str(where)] = _peer(where, login, self._wait(profile))
+        return SnapshotUnit(device, profile, self._peers[str(where)])
+
     def _snmp(self, device: Device, where: Address, profile: Profile, login: Login) -> Unit:
         from wattcast_agent.devices.snmp import Engines, SnmpPeer
         from wattcast_agent.devices.snmp_unit import SnmpUnit
@@ -116,3 +142,17 @@ class Connections:
         self._engines = self._engines or Engines()
         peer = SnmpPeer(where.host, where.port, login, self._engines, self._wait(profile))
         return SnmpUnit(device, profile, peer)
+
+
+def _peer(where: Address, login: Login, timeout_real_s: float) -> "Peer":
+    if where.protocol == "nut":
+        from wattcast_agent.devices.nut import NutPeer
+
+        return NutPeer(where, login, timeout_real_s)
+    if where.protocol == "bacnet":
+        from wattcast_agent.devices.bacnet import BacnetPeer
+
+        return BacnetPeer(where, timeout_real_s)
+    from wattcast_agent.devices.redfish import RedfishPeer
+
+    return RedfishPeer(where, login, timeout_real_s)

@@ -161,12 +161,12 @@ class Gateway:
         self._client, self._garbled = client, ""
         return client
 
+    def _note_garbage(self, text: str) -> None:
+        self._garbled = text
+
     def _resync(self) -> None:
         self.resyncs += 1
         self.close()
-
-    def _note_garbage(self, text: str) -> None:
-        self._garbled = text
 
     def _silence(self, unit: int) -> Unreachable:
         self.resyncs += bool(self._garbled)

@@ -96,13 +96,13 @@ class _Screen:
 
     def __init__(self, garbled: Garbled) -> None:
         self._garbled = garbled
-        self._asked = b""  # transaction of the last request
+        self._transaction = b""
 
     def __call__(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus's signature
         if sending:
-            self._asked = data[:2]
+            self._transaction = data[:2]
             return data
-        if data[:2] != self._asked[: len(data)]:
+        if data[:2] != self._transaction[: len(data)]:
             self._garbled("it answered another request than the last")
         try:
             return _whole_frames(data)

@@ -1,10 +1,11 @@
 """One Modbus unit: reads its profile's points in blocks, writes only its named commands."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named_value, unmet
 from wattcast_agent.devices.decode import Raw, Words, decode, raw_of
 from wattcast_agent.devices.modbus import Gateway, Rejected
 from wattcast_agent.devices.patience import Patience
@@ -19,6 +20,7 @@ from wattcast_core.modbus.registers import width
 # Exceptions after which a write may yet be carried out: device failure, acknowledge (still busy).
 _MAY_STILL_HAPPEN = frozenset({4, 5})
 _NOT_THERE = (1, 2, 3)  # illegal function, address or value: the device has no such register
+_AWAY = 3  # failures in a row after which another device, or other firmware, may come back
 _LOOK_AGAIN = 600  # polls after which the device is identified and counted anew
 
 Block = tuple[int, int, int]  # function, address, registers
@@ -44,8 +46,10 @@ class ModbusUnit:
         self._gateway = gateway
         self._unit = device.where.device_id
         self._patience = Patience(device.id)
+        self._dwell = Dwell()
         self._blocks: list[Block] = []
-        self._polls = 0
+        self._polls = self._failures = 0
+        self._asleep = False
 
     async def read(self) -> Words:
         """All registers of the profile that the device gives.
@@ -55,14 +59,21 @@ class ModbusUnit:
             DataError: it is another device, or its answer cannot be trusted.
         """
         with self._patience.attempt():
+            self._asleep = self._family.transport.wake_real_s > 0
             try:
-                return await self._read_awake()
+                words = await self._read_all()
             except (Unreachable, DataError):
-                self._polls = 0  # what comes back may be another device, or have other firmware
+                self._failures += 1
+                if self._failures >= _AWAY:
+                    self._polls = 0
                 raise
-            finally:
-                if self._family.transport.single_client:
-                    self._gateway.close()
+        self._failures = 0
+        return words
+
+    def rest(self) -> None:
+        """Give the connection back where the device serves one client only: others read it, too."""
+        if self._family.transport.single_client:
+            self._gateway.close()
 
     async def command(self, name: str, argument: str) -> None:
         """Write a named command of the profile.
@@ -78,6 +89,8 @@ class ModbusUnit:
         except (Unreachable, DataError) as error:
             raise Refused(f"{self.device.id}: nothing was written: {error}") from error
         what = f"{name} {argument}"
+        self._dwell.check(command, argument, time.monotonic())
+        self._dwell.note(command, argument, time.monotonic())
         try:
             for around in command.around:
                 await self._write(around.address, 6, around.value, what)
@@ -92,15 +105,6 @@ class ModbusUnit:
     async def look(self, family: Profile, checks: Sequence[Check]) -> dict[Check, Raw | None]:
         """What the device shows where the checks of a family look."""
         return {check: await self._show(family, check) for check in checks}
-
-    async def _read_awake(self) -> Words:
-        try:
-            return await self._read_all()
-        except Unreachable:
-            if not self._family.transport.wake_real_s:
-                raise
-        await asyncio.sleep(self._family.transport.wake_real_s)  # it lost the first request, asleep
-        return await self._read_all()
 
     async def _read_all(self) -> Words:
         if not self._polls:
@@ -134,15 +138,24 @@ class ModbusUnit:
     async def _show(self, family: Profile, place: Place) -> Raw | None:
         function = place.function or family.transport.function
         try:
-            registers = await self._gateway.read(
-                self._unit, function, place.address, width(place.type)
-            )
+            registers = await self._get(int(function), place.address, width(place.type))
         except Rejected as error:
             if error.code not in _NOT_THERE:
                 raise
             return None
         words = {(int(function), place.address + i): word for i, word in enumerate(registers)}
         return raw_of(family, place, words)
+
+    async def _get(self, function: int, address: int, count: int) -> list[int]:
+        """Registers; a device that sleeps loses the first request of a sweep: it is sent again."""
+        asleep, self._asleep = self._asleep, False
+        try:
+            return await self._gateway.read(self._unit, function, address, count)
+        except Unreachable:
+            if not asleep:
+                raise
+        await asyncio.sleep(self._family.transport.wake_real_s)
+        return await self._gateway.read(self._unit, function, address, count)
 
     async def _check_requirements(self, command: Command, argument: str) -> None:
         if command.requires:
@@ -174,7 +187,7 @@ class ModbusUnit:
     async def _read_block(self, block: Block, words: dict[tuple[int, int], int]) -> None:
         function, start, count = block
         try:
-            registers = await self._gateway.read(self._unit, function, start, count)
+            registers = await self._get(function, start, count)
         except Rejected as error:
             if error.code != ILLEGAL_ADDRESS:
                 raise

@@ -57,7 +57,7 @@ def spread(profile: Profile, rows: Mapping[str, Rows]) -> Profile:
         double = bool(rows.get(repeat.unless))
         parts = [] if double else list(_parts(repeat, rows.get(repeat.index or repeat.name, {})))
         for name, row in parts:
-            points += [_at(point, name, row, repeat.stride) for point in repeat.point]
+            points += [_at(point, repeat, name, row) for point in repeat.point]
             acts_on += [
                 f"{name}.{p.quantity}"
                 for p in repeat.point
@@ -83,6 +83,15 @@ def units_of(profile: Profile) -> list[str]:
     return list(dict.fromkeys(oids))
 
 
+def places_of(profile: Profile) -> list[str]:
+    """Redfish, BACnet: everything the profile looks at, with ``{i}`` for any row."""
+    places = [*profile.point, *profile.probe, *(p for r in profile.repeat for p in r.point)]
+    keys = [place.key for place in places]
+    if profile.protocol == "redfish":
+        keys += [f"{index}/Id" for index in indexes(profile)]
+    return list(dict.fromkeys(keys))
+
+
 def keys_of(points: Iterable[Point]) -> list[str]:
     """The objects to ask for."""
     keys = [key for p in points if p.key != NOWHERE for key in (p.key, p.state_from) if key]
@@ -98,7 +107,7 @@ def scaled(profile: Profile, units: Objects) -> Profile:
     return replace(profile, point=tuple(_scale(point, units) for point in profile.point))
 
 
-def offered(profile: Profile, objects: Objects, single: frozenset[str]) -> Profile:
+def offered(profile: Profile, objects: Objects) -> Profile:
     """The profile without what the model does not offer and no act rests on.
 
     A column that none of its rows has is not offered; one that some rows have is missing in the
@@ -107,21 +116,14 @@ def offered(profile: Profile, objects: Objects, single: frozenset[str]) -> Profi
     Args:
         profile: spread and scaled.
         objects: what the device has.
-        single: points that are in no repeat.
     """
-    there = {_column(p.quantity) for p in profile.point if p.key in objects}
+    there = {p.template for p in profile.point if p.template and p.key in objects}
     kept = [
         p
         for p in profile.point
-        if p.key in objects
-        or p.quantity in profile.acts_on
-        or (p.quantity not in single and _column(p.quantity) in there)
+        if p.key in objects or p.quantity in profile.acts_on or p.template in there
     ]
     return replace(profile, point=tuple(kept))
-
-
-def _column(quantity: str) -> str:
-    return re.sub(r"\.\d+", ".#", quantity)
 
 
 def _rows(index: str, objects: Objects, *, digits: bool) -> dict[str, Raw]:
@@ -130,8 +132,8 @@ def _rows(index: str, objects: Objects, *, digits: bool) -> dict[str, Raw]:
     for key, value in objects.items():
         match = pattern.match(key)
         if match:
-            whole = match.end() == len(key)
-            found[match[1]] = value if whole else found.get(match[1], "")
+            row, whole = match[1] if match.groups() else "1", match.end() == len(key)
+            found[row] = value if whole else found.get(row, "")
     if digits:
         return dict(sorted(found.items(), key=lambda item: int(item[0])))
     return found
@@ -146,7 +148,8 @@ def _parts(repeat: Repeat, rows: Rows) -> Iterator[tuple[str, str]]:
     unique = max(Counter(last).values(), default=1) == 1
     groups = _numbered(row.rpartition(".")[0] for row in parts)
     for count, (row, number) in enumerate(zip(parts, last, strict=True), 1):
-        names = {"n": number if unique else count, "l": number, "c": count}
+        source = _SOURCES[count - 1] if count <= len(_SOURCES) else count
+        names = {"n": number if unique else count, "l": number, "c": count, "s": source}
         label = (
             repeat.labels.get(values[row]) or repeat.labels.get("") or repeat.rows.get(number, "")
         )
@@ -158,6 +161,8 @@ def _parts(repeat: Repeat, rows: Rows) -> Iterator[tuple[str, str]]:
 
 def _wanted(repeat: Repeat, row: str, value: str) -> bool:
     if repeat.rows and row.rpartition(".")[2] not in repeat.rows:
+        return False
+    if value in repeat.excludes:
         return False
     wanted = repeat.only or tuple(repeat.labels)
     return not wanted or value in wanted or "" in repeat.labels
@@ -171,14 +176,15 @@ def _numbered(names: Iterable[str]) -> dict[str, int]:
     return {name: count for count, name in enumerate(dict.fromkeys(names), 1)}
 
 
-def _at(point: Point, name: str, row: str, stride: int) -> Point:
+def _at(point: Point, repeat: Repeat, name: str, row: str) -> Point:
     def here(oid: str) -> str:
         return oid.replace("{i}", row).replace("{p}", row.rpartition(".")[0])
 
     return replace(
         point,
         quantity=f"{name}.{point.quantity}",
-        address=point.address + stride * (int(row) - 1) if point.address >= 0 else -1,
+        template=f"{repeat.name}.{point.quantity}",
+        address=point.address + repeat.stride * (int(row) - 1) if point.address >= 0 else -1,
         oid=here(point.oid),
         variable=here(point.variable),
         path=here(point.path),

@@ -150,7 +150,7 @@ class Poller:
         """Close all connections."""
         for worker in self._team:
             await worker.close()
-        self._connections.close()
+        await self._connections.close()
         for exporter in self._exporters:
             exporter.close()
         await asyncio.sleep(0)  # lets the transports finish closing
@@ -267,6 +267,10 @@ class DeviceMember:
             await self._introduce(self._identities)
         return Answer(words, problem=self._unit.notes)
 
+    def rest(self) -> None:
+        """The sweep of its connection is over."""
+        self._unit.rest()
+
     async def _introduce(self, identities: dict[str, str]) -> None:
         """A reading is not lost because this takes too long; it is asked again at the next one."""
         with suppress(TimeoutError, WattcastError):
@@ -287,6 +291,9 @@ class ServerMember:
         """Canonical quantities."""
         return Answer(values=await self._exporter.read())
 
+    def rest(self) -> None:
+        """Nothing to give back: the connection is kept alive."""
+
 
 class OwnHost:
     """The agent's own machine."""
@@ -302,3 +309,6 @@ class OwnHost:
             return Answer(values=read_host())
         except (psutil.Error, OSError) as error:
             return Answer(problem=f"this machine's metrics: {error}")
+
+    def rest(self) -> None:
+        """Nothing to give back."""

@@ -1,6 +1,5 @@
 """One device in a technician's hands: identified, then read as often as wanted."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,8 +49,7 @@ class Session:
 
     async def close(self) -> None:
         """Close the connection."""
-        self.connections.close()
-        await asyncio.sleep(0)  # lets the transports finish closing
+        await self.connections.close()
 
 
 async def open_session(
@@ -82,7 +80,7 @@ async def open_session(
         unit = connections.unit(device, profile, login)
         return Session(profile, await unit.introduce(), unit, connections)
     except BaseException:
-        connections.close()
+        await connections.close()
         raise
 
 

@@ -1,9 +1,10 @@
 """One SNMP device: reads its profile's points by name, writes only its named commands."""
 
+import time
 from collections.abc import Iterator, Sequence
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named_value, unmet
 from wattcast_agent.devices.decode import Objects, Raw, decode
 from wattcast_agent.devices.patience import Patience
 from wattcast_agent.devices.snmp import SnmpPeer
@@ -34,6 +35,7 @@ class SnmpUnit:
         self._family = profile
         self._peer = peer
         self._patience = Patience(device.id)
+        self._dwell = Dwell()
         self._forget()
 
     async def read(self) -> Objects:
@@ -70,6 +72,8 @@ class SnmpUnit:
             await self._check_requirements(command, argument)
         except (Unreachable, DataError) as error:
             raise Refused(f"{self.device.id}: nothing was written: {error}") from error
+        self._dwell.check(command, argument, time.monotonic())
+        self._dwell.note(command, argument, time.monotonic())
         try:
             await self._peer.set(command.oid, int(value))
         except Refused as error:
@@ -92,6 +96,9 @@ class SnmpUnit:
             first |= await self._peer.first(batch)
         return {check: first.get(check.oid) for check in checks}
 
+    def rest(self) -> None:
+        """Nothing to give back: datagrams hold no connection."""
+
     def _forget(self) -> None:
         self._polls = 0
         self._identified = False
@@ -113,8 +120,7 @@ class SnmpUnit:
         await self._see(plan.keys_of(scaled.point))
         if not self._seen:
             raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
-        single = frozenset(p.quantity for p in self._family.point)
-        self.profile = plan.offered(scaled, self._seen, single)
+        self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1
 

@@ -29,6 +29,9 @@ class Member(Protocol):
     async def read(self) -> Answer:
         """Read it once; may raise anything."""
 
+    def rest(self) -> None:
+        """The sweep is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -120,6 +123,8 @@ class Worker:
             self.fresh[member.name] = Told(answer, asked.at, asked.at_s)
             if not self._failed[member.name]:
                 self._done(due_s)
+        for member in self._members:
+            member.rest()
         took_s = asyncio.get_running_loop().time() - began_s
         self.prompt = took_s < self._patience_real_s
 

@@ -29,6 +29,8 @@ from wattcast_core.messages import (
 _LEASES_SINCE = 3  # version of the protocol
 _log = logging.getLogger(__name__)
 
+_AGAIN_REAL_S = 0.5
+
 
 class Handler:
     """Stores and posts batches; agents are welcome only at the leader.
@@ -78,15 +80,11 @@ class Handler:
             await self._store.acknowledged(hello.agent),
         )
 
-    async def on_batch(self, agent: str, batch: Batch) -> None:
-        """Return when the batch is durable; the decision cycle knows it even before.
-
-        So a database that is away takes nothing from the decisions: what was not acknowledged
-        comes again.
+    async def see(self, agent: str, batch: Batch) -> Batch:
+        """Post what can be believed of a batch; the decision cycle knows it before it is stored.
 
         Raises:
             Unreachable: this coordinator no longer leads; the agent shall look for who does.
-            StoreUnavailable: nothing was stored.
         """
         if not self._token():
             raise Unreachable("this coordinator does not lead any more; look for the leader")
@@ -95,40 +93,44 @@ class Handler:
         screened = screen(batch, now + timedelta(seconds=self._ahead_s))
         await self._complain(agent, screened, now)
         self._board.take(agent, screened.batch, now)
-        try:
-            await self._store.write(agent, screened.batch)
-        except StoreUnavailable as error:
-            await self._note_store(str(error), now)
-            raise
-        await self._note_store("", now)
+        return screened.batch
+
+    async def keep(self, agent: str, batch: Batch) -> None:
+        """Return when the batch is durable, however long the database is away."""
+        while True:
+            try:
+                await self._store.write(agent, batch)
+            except StoreUnavailable as error:
+                await self._note_store(str(error))
+                await asyncio.sleep(_AGAIN_REAL_S)
+            else:
+                return await self._note_store("")
 
     async def on_beat(self, agent: str, beat: Beat) -> Lease | None:
         """Renew the lease of the agent's rack, or grant it."""
         rack, now_s = self._board.agent_racks.get(agent, ""), asyncio.get_running_loop().time()
-        if self._board.leases is None or not self._token():
+        leases, at = self._board.leases, self._clock.now(time.time())
+        if leases is None or not self._token():
             return None
-        at = self._clock.now(time.time())
-        before = self._board.leases.of(rack)
+        before = leases.of(rack)
         try:
-            lease = await self._board.leases.beat(
+            lease = await leases.beat(
                 rack, agent, now_s, at, epoch=beat.epoch, leaving=beat.leaving
             )
         except WattcastError as error:
             _log.warning("lease of rack %s: %s", rack, error)
             return None
         await self._note_lease(before, lease, at)
-        redundant = self._board.leases.redundant(rack, self._board.agent_racks, now_s)
+        redundant = leases.redundant(rack, self._board.agent_racks, now_s)
         self._board.redundant[rack] = redundant
         copy = lease.copy if lease.holder == agent and not beat.holding else ""
         return Lease(beat.sent_real_s, time.time(), lease.epoch, lease.holder, redundant, copy)
 
     async def on_copy(self, agent: str, copy: Copy) -> bool:
         """Keep a holder's safety state in etcd, for whoever takes over."""
-        rack = self._board.agent_racks.get(agent, "")
+        rack, leases = self._board.agent_racks.get(agent, ""), self._board.leases
         try:
-            return self._board.leases is not None and await self._board.leases.keep(
-                rack, agent, copy.text
-            )
+            return leases is not None and await leases.keep(rack, agent, copy.text)
         except WattcastError as error:
             _log.warning("safety state of rack %s: %s", rack, error)
             return False
@@ -175,13 +177,14 @@ class Handler:
             self._told.add((agent, kind))
             await self.tell(RaiseEvent(Severity.WARNING, kind, text, now))
 
-    async def _note_store(self, why: str, now: datetime) -> None:
+    async def _note_store(self, why: str) -> None:
+        """Tell when the database goes away, and when it is back."""
         if bool(why) == self._store_away:
             return
         self._store_away = bool(why)
         text = why or "the signature database takes rows again"
         severity = Severity.CRITICAL if why else Severity.INFO
-        await self.tell(RaiseEvent(severity, "store", text, now))
+        await self.tell(RaiseEvent(severity, "store", text, self._clock.now(time.time())))
 
     async def on_result(self, result: CommandResult) -> None:
         """Hand a command's result to whoever sent it."""

@@ -10,6 +10,7 @@ from wattcast_configs.profile import Profile
 from wattcast_core.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent
+SCHEMA = "profile.schema.json"
 
 
 def load_profile(path: Path) -> Profile:
@@ -19,7 +20,7 @@ def load_profile(path: Path) -> Profile:
         ConfigError: the text names file, key and remedy.
     """
     profile = replace(strict.read(path, Profile), name=path.stem)
-    if not profile.point and not profile.repeat:
+    if not (profile.point or profile.repeat or profile.protocol == "bacnet"):
         raise ConfigError(f"{path}: key 'point' is missing; add it, or a repeat")
     return profile
 

@@ -140,6 +140,8 @@ RECORDS = {
     "sentry-odd": sentry4(9),
     "ats": ats(),
     "ats-sick": ats(**{"5.1.3.0": (INT, 1), "5.1.4.0": (INT, 1), "5.1.14.0": (INT, 2)}),
+    "ats-b-lost": ats(**{"5.1.13.0": (INT, 1)}),
+    "ats-bare": {oid: v for oid, v in ats().items() if oid != f"{ATS}.5.1.10.0"},
     "ats-readonly": ats(**{"4.2.0": (INT, 1)}),
     "ats-odd": ats(
         **{

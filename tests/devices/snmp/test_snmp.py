@@ -210,7 +210,7 @@ async def test_a_silent_device_leaves_the_others_alone(device, poller_of, snmp_p
     poller = poller_of(mute, good, budget_real_s=3.0)
     poll = await poller.poll()
     assert state(poll, mute).quality is Quality.MISSING
-    assert "127.0.0.1:9" in state(poll, mute).problem
+    assert "nothing listens on this UDP port" in state(poll, mute).problem
     assert state(poll, good).quality is Quality.GOOD
 
 
@@ -232,11 +232,26 @@ async def test_the_preferred_source_is_set_and_read_back(device, poller_of):
     await poller.poll()
     await poller.prefer(switch.id, "B")
     readings = state(await poller.poll(), switch).readings
-    assert (readings["ats.preferred_source"], readings["ats.active_source"]) == (
-        2,
-        1,
-    )  # set, not moved
-    await poller.prefer(switch.id, "A")
+    assert readings["ats.preferred_source"] == 2
+    assert readings["ats.active_source"] == 1  # set, not moved
+    await poller.prefer(switch.id, "B")  # the same again does no harm
+    with pytest.raises(Refused, match=r"prefer_source B was written lately; wait \d+ s"):
+        await poller.prefer(switch.id, "A")
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ("ats-sick", "ats.overcurrent is 'yes', not 'no'"),
+        ("ats-b-lost", "ats.source.B.available is 'no', not 'yes'"),
+        ("ats-odd", "ats.active_source is invalid"),
+        ("ats-bare", "does not offer ats.switch_ok"),
+    ],
+)
+async def test_a_switch_that_is_not_fit_for_it_is_not_written(device, poller_of, record, why):
+    switch = device("apc_ats", record, isolated=True)
+    with pytest.raises(Refused, match=why):
+        await poller_of(switch).prefer(switch.id, "B")
 
 
 async def test_version_3_may_write(device, poller_of, v3):

@@ -50,13 +50,17 @@ class Ear:
         """Welcome it."""
         return Welcome(PROTOCOL_VERSION, 1, self._acknowledged)
 
-    async def on_batch(self, agent: str, batch: Batch) -> None:
+    async def see(self, agent: str, batch: Batch) -> Batch:
         """Note what it brings."""
-        self._acknowledged = batch.sequence
         self.forecasts += len(batch.forecasts)
         for device in batch.devices:
             if device.device == agent:
                 self.heard.append(Heard(time.monotonic(), self.forecasts, device.readings))
+        return batch
+
+    async def keep(self, _agent: str, batch: Batch) -> None:
+        """Acknowledge it: nobody here needs it."""
+        self._acknowledged = batch.sequence
 
     async def on_result(self, result: CommandResult) -> None:
         """No command is ever sent."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +29,7 @@ _MEMORY = (
 )
 _VOLUMES = 50  # of a collector that nobody here asks for
 _FILES = ("avail_bytes", "device_error", "files", "files_free", "free_bytes", "readonly")
+_MISSING = b"Couldn't create filtered metrics handler: missing collector: "
 _MOUNT = 'device="/dev/nvme{0}n1",fstype="ext4",mountpoint="/srv/{0}"'
 
 
@@ -93,6 +94,11 @@ def _family(name: str, series: Series) -> str:
     )
 
 
+def _page(collectors: Iterable[str], number: int) -> bytes:
+    at_s = time.monotonic()
+    return "".join(part(name, number, at_s) for name in collectors).encode()
+
+
 class Exporters:
     """``count`` endpoints on loopback.
 
@@ -130,8 +136,9 @@ class Exporters:
                 head = await reader.readuntil(b"\r\n\r\n")
                 query = parse_qs(urlsplit(head.split(b" ", 2)[1].decode()).query)
                 wanted = query.get("collect[]") or COLLECTORS
-                at_s = time.monotonic()
-                body = "".join(part(name, number, at_s) for name in wanted).encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n")
+                strange = next((name for name in wanted if name not in COLLECTORS), "")
+                body = _page(wanted, number) if not strange else _MISSING + strange.encode()
+                writer.write(f"HTTP/1.1 {'400 Bad Request' if strange else '200 OK'}\r\n".encode())
+                writer.write(b"Content-Type: text/plain; version=0.0.4\r\n")
                 writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         writer.close()

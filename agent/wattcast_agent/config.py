@@ -10,7 +10,7 @@ from wattcast_agent.safety.limits import SOURCES, Limits
 from wattcast_agent.signature.layout import HostSpec, Layout
 from wattcast_agent.step import Setup
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
-from wattcast_configs.rack import Agent, Device, Model, Rack
+from wattcast_configs.rack import Agent, Device, Host, Model, Rack
 from wattcast_core.errors import ConfigError
 from wattcast_core.signal.features import STEP_S
 from wattcast_core.signature import Tags
@@ -82,12 +82,13 @@ def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:
             if (server, cord) in cords.values():
                 raise ConfigError(f"device {device.id}: its cord already has a meter")
             cords[device.id, f"{part}.power_w"] = (server, cord)
-    a = rack.agent
-    specs = tuple(
-        HostSpec(h.id, h.cords, Tags(a.site, a.rack, h.application, h.version, h.os, h.criticality))
-        for h in rack.server
-    )
+    specs = tuple(HostSpec(h.id, h.cords, _tags(rack.agent, h)) for h in rack.server)
     return Layout(specs, cords, _inlets(rack, kinds))
+
+
+def _tags(agent: Agent, host: Host) -> Tags:
+    site, rack, load = agent.site, agent.rack, host.user_load.metric
+    return Tags(site, rack, host.application, host.version, host.os, host.criticality, load)
 
 
 def _inlets(rack: Rack, kinds: Mapping[str, str]) -> dict[str, frozenset[str]]:

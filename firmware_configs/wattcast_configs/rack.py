@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from wattcast_configs.address import Address, parse_url
+from wattcast_configs.place import known
 from wattcast_configs.point import Point
 from wattcast_configs.site import ClockConfig
 from wattcast_core.errors import ConfigError
+
+OWN_MACHINE = "self"  # in place of a node_exporter's address
+LoadKind = Literal["counter", "gauge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +232,34 @@ class AtsSafety:
 
 
 @dataclass(frozen=True, slots=True)
+class UserLoad:
+    """A Prometheus metric that tells what users ask of a server; it becomes part of its signature.
+
+    Attributes:
+        url: of a page of metrics; empty = none.
+        metric: e.g. ``http_requests_total``.
+        labels: series must have them; those that do are added up.
+        kind: ``counter`` (becomes a rate a second) or ``gauge``.
+    """
+
+    url: str = ""
+    metric: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    kind: LoadKind = "counter"
+
+    def __post_init__(self) -> None:
+        known(self.kind, get_args(LoadKind), "user_load.kind")
+        if bool(self.url) != bool(self.metric):
+            raise ConfigError("user_load: give both url and metric")
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
-    """A server in this rack and the tags of its signature."""
+    """A server in this rack and the tags of its signature.
+
+    Attributes:
+        node_exporter: address of its metrics; ``self`` = it is the agent's own machine.
+    """
 
     id: str
     cords: int = 2
@@ -237,6 +268,7 @@ class Host:
     version: str = ""
     os: str = ""
     criticality: int = 3
+    user_load: UserLoad = field(default_factory=UserLoad)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from wattcast_agent.devices import compose
 from wattcast_agent.devices.compose import Answer, Parts
 from wattcast_agent.devices.connect import Connections, Unit
 from wattcast_agent.devices.freeze import Freeze
-from wattcast_agent.devices.host import read_host
+from wattcast_agent.devices.host import HostReader
 from wattcast_agent.devices.lateness import Lateness
 from wattcast_agent.devices.node_exporter import NodeExporter
+from wattcast_agent.devices.user_load import UserLoadReader
 from wattcast_agent.devices.worker import Member, Told, Worker
 from wattcast_configs.profile import Profile
-from wattcast_configs.rack import Device, Rack
+from wattcast_configs.rack import OWN_MACHINE, Device, Host, Rack
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import ConfigError, Refused, WattcastError
 from wattcast_core.samples import Sample
@@ -74,11 +75,9 @@ class Poller:
         self._now, self._budget_real_s, self._patience_real_s = now, budget_real_s, patience_real_s
         self._connections = Connections()
         self._units = {d.id: self._unit(d, profiles) for d in rack.device}
-        self._exporters = [
-            NodeExporter(s.id, s.node_exporter) for s in rack.server if s.node_exporter
-        ]
-        self._hosts: list[Member] = [*map(ServerMember, self._exporters), OwnHost(rack.agent.id)]
-        self._full = {e.server for e in self._exporters}
+        servers = [s for s in rack.server if s.node_exporter or s.user_load.url]
+        self._hosts: list[ServerMember | OwnHost] = [*map(ServerMember, servers)]
+        self._hosts.append(OwnHost(rack.agent.id))
         self._switches = {ats.id for ats in rack.ats}
         self._freeze = Freeze()
         self._states: dict[str, DeviceState] = {}
@@ -151,8 +150,8 @@ class Poller:
         for worker in self._team:
             await worker.close()
         await self._connections.close()
-        for exporter in self._exporters:
-            exporter.close()
+        for host in self._hosts:
+            host.close()
         await asyncio.sleep(0)  # lets the transports finish closing
 
     def _unit(self, device: Device, profiles: Mapping[str, Profile]) -> Unit:
@@ -220,7 +219,7 @@ class Poller:
     def _judge(self, name: str, answer: Answer, at: datetime, *, stuck: bool) -> Parts:
         unit = self._units.get(name)
         if unit is None:
-            return compose.host(name, answer, at, full=name in self._full)
+            return compose.host(name, answer, at)
         idle = not unit.device.role
         return compose.device(name, unit.profile, answer, at, stuck=stuck, idle=idle)
 
@@ -279,20 +278,42 @@ class DeviceMember:
 
 
 class ServerMember:
-    """A server's metrics endpoint as a worker reads it."""
+    """A server as a worker reads it: its own metrics, and what its users ask of it."""
 
-    budget_real_s = 1.5  # the exporter's own time-out comes first
+    budget_real_s = 3.0  # the time-outs of both come first
 
-    def __init__(self, exporter: NodeExporter) -> None:
-        self.name = exporter.server
-        self._exporter = exporter
+    def __init__(self, server: Host) -> None:
+        self.name = server.id
+        own = server.node_exporter == OWN_MACHINE
+        self._own = OwnHost(server.id) if own else None
+        address = server.node_exporter
+        self._exporter = NodeExporter(server.id, address) if address and not own else None
+        load = server.user_load
+        self._load = UserLoadReader(server.id, load) if load.url else None
 
     async def read(self) -> Answer:
-        """Canonical quantities."""
-        return Answer(values=await self._exporter.read())
+        """Canonical quantities; what users ask is left out, and told, if it cannot be read."""
+        values: dict[str, float] = {}
+        problem = ""
+        if self._own is not None:
+            values |= (await self._own.read()).values
+        if self._exporter is not None:
+            values |= await self._exporter.read()
+        if self._load is not None:
+            try:
+                values |= await self._load.read()
+            except WattcastError as error:
+                problem = str(error)
+        return Answer(values=values, problem=problem)
 
     def rest(self) -> None:
-        """Nothing to give back: the connection is kept alive."""
+        """Nothing to give back: connections are kept alive."""
+
+    def close(self) -> None:
+        """Close all connections."""
+        for part in (self._own, self._exporter, self._load):
+            if part is not None:
+                part.close()
 
 
 class OwnHost:
@@ -302,13 +323,18 @@ class OwnHost:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._reader = HostReader()
 
     async def read(self) -> Answer:
         """Canonical quantities."""
         try:
-            return Answer(values=read_host())
+            return Answer(values=self._reader.read())
         except (psutil.Error, OSError) as error:
             return Answer(problem=f"this machine's metrics: {error}")
 
     def rest(self) -> None:
         """Nothing to give back."""
+
+    def close(self) -> None:
+        """Close its counters."""
+        self._reader.close()

@@ -204,6 +204,19 @@ def test_lost_polls_make_a_command_wait_then_expire(bad):
     refused(rack, "until the command expired")
 
 
+def test_catkit2_35_one_lost_poll_actuates_nothing_and_ends_nothing(rack):
+    rack.read(reading(0.5, doubt="no answer", active=""))
+    assert (rack.safety.problem("ats"), rack.writes, rack.results) == ("", [], [])
+    rack.order(order(), 0.6)
+    assert rack.writes == [], "it waits for trusted readings"
+    rack.see(1)
+    assert len(rack.writes) == 1
+    rack.see(2, doubt="no answer")
+    rack.see(3, "B")
+    rack.see(4, doubt="no answer")
+    assert rack.results == [], "a lost poll is no return"
+
+
 def test_waiting_ends_with_the_second_agreeing_reading():
     rack = Rack()
     rack.order(order(), 0)

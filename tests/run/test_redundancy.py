@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parents[1] / "agent"))  # the doubles of the 
 from rack_double import PREFERRED, RackDouble
 from small_site import SITE
 
+from wattcast_agent.run import hold
 from wattcast_configs.files import load_site
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_coordinator.coord.election import Elector
@@ -166,6 +167,7 @@ async def test_a_killed_agents_rack_is_taken_over_without_a_duplicate(
     assert result.outcome is Outcome.TRANSFERRED, result.why
     assert rack.writes == [(PREFERRED, 2)]
 
+    await a_hold_at_the_one_that_stands_by_counts(central, tmp_path / f"{second}.toml", token)
     processes[first].send_signal(signal.SIGKILL)
     killed_real_s = time.time()
     await until(lambda: central.holder == second and central.read_real_s("cord-0") > killed_real_s)
@@ -194,7 +196,19 @@ async def test_a_killed_agents_rack_is_taken_over_without_a_duplicate(
     assert "Traceback" not in "".join(logs.values())
     await asyncio.sleep(1.5)
     await central.stop()
-    with duckdb.connect(central.path, read_only=True) as db:
+    no_row_is_there_twice(central.path)
+
+
+async def a_hold_at_the_one_that_stands_by_counts(central, rack_file, token):
+    hold(rack_file, "ats-1", release=False)
+    await asyncio.sleep(2.5)
+    assert "technician's hold" in (await central.order("c-held", token, "A")).why
+    hold(rack_file, "ats-1", release=True)
+    await asyncio.sleep(2.5)
+
+
+def no_row_is_there_twice(path):
+    with duckdb.connect(path, read_only=True) as db:
         for table, key in (("samples", "source, quantity, ts"), ("signatures", "server, ts")):
             rows = f"(SELECT {key}, count(*) n FROM {table} GROUP BY ALL)"
             total, most = db.execute(f"SELECT count(*), max(n) FROM {rows}").fetchone()

@@ -94,7 +94,8 @@ class Agent:
         self._link = Link(self._spool, directory, self._hello, self._take, self._watch.beat)
         sending = asyncio.create_task(self._link.run())
         try:
-            await self._carry_out([Keep(self._state.safety.kept), *self._owed])
+            owed = () if self._watch.has_partner else self._owed  # the partner may be at it by now
+            await self._carry_out([Keep(self._state.safety.kept), *owed])
             while not self._stopping:
                 await self._beat_safely()
         finally:

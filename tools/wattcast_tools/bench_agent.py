@@ -4,8 +4,8 @@ A real agent process reads 2 PDUs of 42 outlets, 1 transfer switch with a meter 
 2 sensors over Modbus TCP every second, and 40 node_exporter endpoints of 60 kB and more (filtered
 by collect[]) every 10 seconds; it forecasts every 10 seconds, spools, and sends to a real gRPC
 server. The data clock runs at 30, so that a model step is 10 seconds; before, while it is not
-measured, at 600, so that windows and records are as full as after many hours. Devices, endpoints
-and server run in this process, which is not measured.
+measured, at 600, so that windows and records are as full as after many hours. Devices and server
+run in this process and the endpoints in another; neither is measured.
 
 rss_mb is the highest after the warm-up, rss_slope_mb_per_h a straight line through the second half,
 lateness runs from the beat to the decoded reading, over windows of 3,000 (of several the worst
@@ -22,6 +22,7 @@ import json
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,29 +96,40 @@ async def _measure(folder: Path, duration_s: float) -> dict[str, Any]:
     from wattcast_tools.agent_rig import collectd
     from wattcast_tools.agent_rig.devices import Devices
     from wattcast_tools.agent_rig.ear import Ear
-    from wattcast_tools.agent_rig.exporters import Exporters
 
-    ear, devices, exporters = Ear(), Devices(_cords()), Exporters(_SERVERS)
-    address = await ear.start()
-    await devices.start()
-    await exporters.start()
-    rack = _write(folder, devices, exporters.urls)
-    rival = await collectd.start(folder / "collectd", devices)
-    words = ("-m", "wattcast_tools.main", "agent", str(rack), "--coordinator", address)
-    log = (folder / "agent.log").open("wb")
-    agent = await asyncio.create_subprocess_exec(sys.executable, *words, stderr=log)
-    try:
-        watched = await _watch([p for p in (agent, rival) if p], duration_s, ear, folder)
-    finally:
-        for process in (agent, rival):
-            if process is not None and process.returncode is None:
-                process.terminate()
-                await process.wait()
-        log.close()
-        await exporters.stop()
-        await devices.stop()
-        await ear.stop()
+    ear, devices = Ear(), Devices(_cords())
+    async with AsyncExitStack() as stack:
+        address = await ear.start()
+        stack.push_async_callback(ear.stop)
+        await devices.start()
+        stack.push_async_callback(devices.stop)
+        rack = _write(folder, devices, await _exporters(stack))
+        rival = await collectd.start(folder / "collectd", devices)
+        log = stack.enter_context((folder / "agent.log").open("wb"))
+        words = ("-m", "wattcast_tools.main", "agent", str(rack), "--coordinator", address)
+        agent = await asyncio.create_subprocess_exec(sys.executable, *words, stderr=log)
+        processes = [process for process in (agent, rival) if process is not None]
+        for process in processes:
+            stack.push_async_callback(_end, process)
+        watched = await _watch(processes, duration_s, ear, folder)
     return _facts(watched, [h for h in ear.heard if h.at_s >= watched[0].at_s[0]])
+
+
+async def _exporters(stack: AsyncExitStack) -> dict[str, str]:
+    """Endpoints in a process of their own; server -> address."""
+    pipe = asyncio.subprocess.PIPE
+    words = ("-m", "wattcast_tools.agent_rig.exporters", str(_SERVERS))
+    child = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=pipe, stdout=pipe)
+    stack.push_async_callback(_end, child)
+    told = await child.stdout.readline() if child.stdout is not None else b"{}"
+    urls: dict[str, str] = json.loads(told)
+    return urls
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    await process.wait()
 
 
 async def _watch(

@@ -1,7 +1,13 @@
-"""node_exporter endpoints: the text of a 32-core server, filtered by ``collect[]``."""
+"""node_exporter endpoints: the text of a 32-core server, filtered by ``collect[]``.
+
+As a program, ``python -m wattcast_tools.agent_rig.exporters COUNT`` serves them until its input
+ends, and first prints their addresses as JSON: servers answer beside each other, not one by one.
+"""
 
 import asyncio
 import contextlib
+import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -142,3 +148,15 @@ class Exporters:
                 writer.write(b"Content-Type: text/plain; version=0.0.4\r\n")
                 writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         writer.close()
+
+
+async def _main(count: int) -> None:
+    exporters = Exporters(count)
+    await exporters.start()
+    print(json.dumps(exporters.urls), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await exporters.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1])))

@@ -166,6 +166,7 @@ def bench():
         f32 = staticmethod(f32)
         sdm630 = staticmethod(sdm630)
         zeros = staticmethod(zeros)
+        wrap = staticmethod(wrap_tcp)
         rack_of = staticmethod(rack_of)
         Box, RawBox, Device = Box, RawBox, Device
         XERUS_PDU, XERUS_TS, XY_MD02 = XERUS_PDU, XERUS_TS, XY_MD02

@@ -20,6 +20,7 @@ from wattcast_configs.rack import Tls
 from wattcast_core.errors import ConfigError, DataError, LoginRefused, Refused, Unreachable
 
 _ROOT = "/redfish/v1/"
+_POWER = "/redfish/v1/PowerEquipment"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _EQUIPMENT = ("RackPDUs", "FloorPDUs", "TransferSwitches", "PowerShelves", "Switchgear")
 _NOT_OFFERED = (404, 405, 501)
@@ -111,7 +112,10 @@ class RedfishPeer:
     async def _start(self) -> None:
         if self._ready:
             return
-        root = self._body(await self._request("GET", _ROOT), _ROOT)
+        answer = await self._request("GET", _ROOT)
+        if answer.status_code == 404:  # some know it only without the slash at its end
+            answer = await self._request("GET", _ROOT.rstrip("/"))
+        root = self._body(answer, _ROOT)
         if not str(root.get("RedfishVersion", "1")).startswith("1"):
             version = root["RedfishVersion"]
             raise LoginRefused(f"{self.address} speaks Redfish {version}; only version 1 is known")
@@ -140,7 +144,7 @@ class RedfishPeer:
 
     async def _only_device(self, root: Body) -> str:
         """Power equipment; where a service has none, the chassis of a server."""
-        equipment = await self._linked(root, "PowerEquipment")
+        equipment = await self._linked(root, "PowerEquipment") or await self._fetch(_POWER, False)  # noqa: FBT003 - Walk's signature
         found = [u for n in _EQUIPMENT for u in members(await self._linked(equipment, n))]
         found = found or members(await self._linked(root, "Chassis"))
         if len(found) != 1:
@@ -187,6 +191,7 @@ class RedfishPeer:
             verify=self._context,
             timeout=self._timeout_real_s,
             limits=httpx.Limits(max_connections=_AT_ONCE),
+            follow_redirects=True,
             headers={"OData-Version": "4.0", "Accept": "application/json"},
         )
 

@@ -116,7 +116,7 @@ class Agent:
         await self._sleep()
 
     async def _beat(self) -> None:
-        if not self._watch.reads:
+        if not self._watch.on_duty():
             await self._stand_by()
             return
         if self._watch.copy or self._stood_by:
@@ -278,7 +278,7 @@ class Agent:
 
     async def _copy(self, kept: Kept, *, wait: bool) -> bool:
         """Have it kept for the partner; a write waits until it is."""
-        if self._link is None or not (self._watch.has_partner and self._watch.reads):
+        if self._link is None or not (self._watch.has_partner and self._watch.on_duty()):
             return True
         number = self._link.copy(persist.dump(kept))
         return not wait or await self._link.copied(number, _COPY_REAL_S)

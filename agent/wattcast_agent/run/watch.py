@@ -52,9 +52,8 @@ class Watch:
         self._sent: dict[float, float] = {}
         self._leaving, self._partners = False, 0
 
-    @property
-    def reads(self) -> bool:
-        """Whether this agent reads the devices now, and obeys commands."""
+    def on_duty(self) -> bool:
+        """Whether this agent reads the devices from now on, and obeys commands."""
         self._become(duty.tick(self._duty, time.monotonic()))
         return self._duty.reads
 
@@ -88,7 +87,7 @@ class Watch:
         """What to tell the coordinator every second."""
         real_s = time.time()
         self._sent = dict([*self._sent.items(), (real_s, time.monotonic())][-8:])
-        return Beat(real_s, self._duty.epoch, holding=self.reads, leaving=self._leaving)
+        return Beat(real_s, self._duty.epoch, holding=self.on_duty(), leaving=self._leaving)
 
     def leased(self, lease: Lease) -> None:
         """The coordinator's answer to a beat."""
@@ -123,7 +122,7 @@ class Watch:
 
     def word(self) -> Word:
         """What to tell the partner."""
-        reads = self.reads or self._is_busy()
+        reads = self.on_duty() or self._is_busy()
         return Word(self._duty.epoch, reads, self._spool.under(HOLD))
 
     def asked(self, word: Word) -> None:

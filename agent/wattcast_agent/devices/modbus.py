@@ -34,7 +34,7 @@ class Gateway:
     After a missing or senseless answer the connection is dropped, so that a late answer can never
     be taken for the next one's. Two silent units in a row mean the gateway itself is gone: the
     others are then not waited for until its back-off is over. An answer to another request than the
-    last (its transaction is counted) is passed over; the connection is dropped after the true one.
+    last is passed over; the connection is dropped after the true one.
 
     Attributes:
         requests: how many were sent.
@@ -67,7 +67,6 @@ class Gateway:
         self._backoff = Backoff(self.address, most_s=8.0)
         self._silent = 0
         self._garbled = ""
-        self._transaction = b""
 
     async def read(self, unit: int, function: int, address: int, count: int) -> list[int]:
         """Registers of one block.
@@ -172,8 +171,7 @@ class Gateway:
         self.close()
 
     def _silence(self, unit: int) -> Unreachable:
-        if self._garbled:
-            self._resync()
+        self.resyncs += bool(self._garbled)
         self.close()
         self._silent += 1
         if self._silent >= _SILENT_UNITS:

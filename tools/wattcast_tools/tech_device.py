@@ -21,7 +21,7 @@ from wattcast_configs.files import load_rack
 from wattcast_configs.profile import Profile
 from wattcast_configs.profiles import load_profile, load_profiles
 from wattcast_configs.rack import Device
-from wattcast_core.errors import ConfigError, Unreachable
+from wattcast_core.errors import ConfigError, LoginRefused, Unreachable
 from wattcast_core.points import unit_of, words_of
 from wattcast_core.samples import Quality, Sample
 from wattcast_tools.tech_cmd import print_table
@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--timeout: {args.timeout:g}; give more than 0 seconds")
     device = _of_rack(Path(args.rack), args.device) if args.rack else _of_url(args.url)
     login = login_of(device, device.where) if args.rack else login_from(device.where, os.environ)
-    profiles = _profiles(args.profile or device.profile)
+    folder = Path(args.rack).parent if args.rack and not args.profile else Path()
+    profiles = _profiles(args.profile or device.profile, folder)
     return asyncio.run(_run(args, device, login, profiles))
 
 
@@ -67,14 +68,22 @@ def _of_rack(path: Path, name: str) -> Device:
 
 
 async def _read(args: argparse.Namespace, where: Address, session: Session) -> int:
+    """Once, or again and again: a watched device may be away for a while."""
     reads = 0
     while True:
-        async with _in_time(where, args.timeout):
-            parts = await session.read(datetime.now(UTC))
-        _show(args, session, parts)
         reads += 1
-        if args.action != "watch" or reads == args.count:
-            return 0 if any(s.quality is Quality.GOOD for s in parts[0]) else 1
+        last = args.action != "watch" or reads == args.count
+        try:
+            async with _in_time(where, args.timeout):
+                parts = await session.read(datetime.now(UTC))
+        except Unreachable as error:
+            if last or isinstance(error, LoginRefused):
+                raise
+            print(f"wattcast: {error}", file=sys.stderr, flush=True)
+        else:
+            _show(args, session, parts)
+            if last:
+                return 0 if any(s.quality is Quality.GOOD for s in parts[0]) else 1
         await asyncio.sleep(args.interval)
 
 
@@ -90,10 +99,10 @@ async def _in_time(where: Address, timeout_s: float) -> AsyncIterator[None]:
         ) from error
 
 
-def _profiles(name: str) -> list[Profile]:
-    """The one asked for, or all."""
+def _profiles(name: str, folder: Path) -> list[Profile]:
+    """The one asked for (a file is looked for in ``folder``), or all."""
     if name.endswith(".toml"):
-        return [load_profile(Path(name))]
+        return [load_profile(folder / name)]
     profiles = load_profiles()
     if name and name not in profiles:
         close = difflib.get_close_matches(name, profiles, n=1)

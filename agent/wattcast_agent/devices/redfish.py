@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import httpx
-
 from wattcast_agent.devices.decode import Objects
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.reach import explain
@@ -17,7 +15,19 @@ from wattcast_agent.devices.tls import tls_context
 from wattcast_configs.address import Address
 from wattcast_configs.profile import Command
 from wattcast_configs.rack import Tls
-from wattcast_core.errors import ConfigError, DataError, LoginRefused, Refused, Unreachable
+from wattcast_core.errors import (
+    ConfigError,
+    DataError,
+    LoginRefused,
+    MissingExtraError,
+    Refused,
+    Unreachable,
+)
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtraError("httpx", "redfish") from error
 
 _ROOT = "/redfish/v1/"
 _POWER = "/redfish/v1/PowerEquipment"

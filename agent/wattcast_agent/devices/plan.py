@@ -224,6 +224,9 @@ def _scale(point: Point, units: Objects) -> Point:
         point = replace(point, scale=point.scale / 10**digits, digits_from="")
     if point.celsius_from:
         unit = units.get(point.celsius_from)
+        if unit is None and point.celsius_up_to:
+            most = min(point.celsius_up_to, point.maximum)
+            return replace(point, maximum=most, celsius_from="")
         if unit not in (point.celsius_is, point.fahrenheit_is):
             return replace(point, oid=NOWHERE)
         if unit == point.fahrenheit_is:

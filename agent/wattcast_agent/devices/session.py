@@ -73,7 +73,7 @@ async def open_session(
         raise ConfigError(
             f"no profile is for {device.where.protocol}; see `wattcast tech profiles`"
         )
-    connections = Connections(timeout_s / _ANSWERS)
+    connections = Connections(max(0.1, round(timeout_s / _ANSWERS, 1)))
     unit = connections.unit(device, able[0], login)
     try:
         profile = able[0] if len(able) == 1 else await _identify(unit, able)

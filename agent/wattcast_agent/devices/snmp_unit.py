@@ -10,7 +10,7 @@ from wattcast_agent.devices.patience import Patience
 from wattcast_agent.devices.snmp import SnmpPeer
 from wattcast_configs.profile import Check, Command, Profile
 from wattcast_configs.rack import Device
-from wattcast_core.errors import DataError, Refused, Unreachable
+from wattcast_core.errors import DataError, ForeignDevice, Refused, Unreachable
 
 _LOOK_AGAIN = 600  # polls after which new outlets and sensors are looked for
 _SYSTEM = {"sysDescr": "1.3.6.1.2.1.1.1.0", "sysObjectID": "1.3.6.1.2.1.1.2.0"}
@@ -117,9 +117,14 @@ class SnmpUnit:
         spread = plan.spread(self._family, self._rows)
         await self._see(plan.units_of(spread))
         scaled = plan.scaled(spread, self._seen)
-        await self._see(plan.keys_of(scaled.point))
-        if not self._seen:
-            raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
+        wanted = plan.keys_of(scaled.point)
+        await self._see(wanted)
+        if self._seen.keys().isdisjoint(wanted):
+            says = probe.introduced(await self.introduce())
+            raise ForeignDevice(
+                f"{self._peer.address} has no object of profile {self._family.name}{says};"
+                " give another profile"
+            )
         self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1

@@ -190,6 +190,8 @@ RECORDS = {
     "ems-c": ems(1),
     "ems-f": ems(2),
     "ems-untold": ems(0),
+    "ups-namesake": {"1.3.6.1.2.1.33.1.1.1.0": (TEXT, "CPS")},
+    "apc-ups-and-sensor": ems(1) | {"1.3.6.1.4.1.318.1.1.1.2.2.1.0": (INT, 75)},
     "public": ats(),  # what SNMPv3 sees
 }
 

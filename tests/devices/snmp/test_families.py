@@ -71,6 +71,7 @@ async def test_a_watchdog_and_its_outer_sensors(meet):
     [
         ("emerson-network-power", r"UPS Web/SNMP Agent, Emerson.*1\.3\.6\.1\.4\.1\.13400\.2\.1"),
         ("vertiv-power", r"sysObjectID '1\.3\.6\.1\.4\.1\.476\.1\.42'"),
+        ("ups-namesake", "has no object of profile rfc1628_ups"),
     ],
 )
 async def test_a_foreign_device_is_refused_by_name(meet, record, says):
@@ -119,3 +120,9 @@ async def test_the_same_sensor_counts_once_and_a_lost_one_has_no_reading(meet, r
 async def test_a_temperature_of_an_untold_unit_is_none(meet):
     _, samples = await meet("ems-untold")
     assert good(samples) == {"env.1.humidity_pct": 40}
+    assert samples["env.1.temperature_c"].quality is Quality.INVALID  # 77 may be either
+
+
+async def test_a_card_with_sensors_is_the_device_it_speaks_for(meet):
+    name, samples = await meet("apc-ups-and-sensor")
+    assert (name, good(samples)) == ("apc_ups", {"ups.battery_charge_pct": 75})

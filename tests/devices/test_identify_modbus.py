@@ -73,6 +73,12 @@ async def test_a_family_is_told_from_all_others(meet, profile):
     assert await meet(blocks_of(registers_of(profile))) == profile.name
 
 
+@pytest.mark.parametrize("profile", KNOWN_AT_REST, ids=lambda p: p.name)
+async def test_a_family_is_told_where_all_other_registers_show_zero(meet, profile):
+    zeros = dict.fromkeys([*range(0x6000), *range(0xC000, 0xD000)], 0)
+    assert await meet(blocks_of(zeros | registers_of(profile))) == profile.name
+
+
 async def test_a_device_of_zeros_is_none(meet):
     with pytest.raises(ForeignDevice, match="no device that a profile fits"):
         await meet({0: [0] * 120, 0x0BB0: [0] * 120, 0x5B00: [0] * 60})

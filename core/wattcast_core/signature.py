@@ -22,12 +22,15 @@ FEATURES = (
     "disk_io_per_s",
     "inlet_temperature_c",
     "inlet_humidity_pct",
+    "memory_bandwidth_bytes_per_s",
+    "llc_misses_per_s",
+    "user_load_value",  # of the metric that Tags.user_load names: a rate a second, or a level
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a signature belongs to."""
+    """What a signature belongs to; ``user_load`` names the metric behind that feature."""
 
     site: str = ""
     rack: str = ""

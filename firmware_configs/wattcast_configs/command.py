@@ -1,11 +1,14 @@
-"""What may be written to a device: named commands, and nothing else."""
+"""What may be written to a device: named commands, and nothing else.
+
+Connections write what a ``Command`` gives them, never a place and a value of a caller's choice.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from wattcast_configs.place import Certainty, check_oid, known
-from wattcast_core.errors import ConfigError
+from wattcast_core.errors import ConfigError, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,15 @@ class Around:
     address: int
     value: int
     restore: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterWrite:
+    """One register of a named command; ``Command`` makes them."""
+
+    function: int
+    address: int
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,26 @@ class Command:
         for argument, value in self.values.items():
             if not self.key and not (isinstance(value, int) and 0 <= value <= 0xFFFF):
                 raise ConfigError(f"{place}.values.{argument}: {value} is no register")
+
+    def raw(self, argument: str) -> int | str:
+        """Raw value of an argument.
+
+        Raises:
+            Refused: the command has no such argument.
+        """
+        if argument not in self.values:
+            known = ", ".join(self.values) or "nothing: the device was not read yet"
+            raise Refused(f"{self.name} takes {known}, not '{argument}'")
+        return self.values[argument]
+
+    def registers(self, argument: str) -> tuple[RegisterWrite, ...]:
+        """Modbus: what is written, in this order, to carry the command out."""
+        before = (RegisterWrite(6, a.address, a.value) for a in self.around)
+        return (*before, RegisterWrite(self.function, self.address, int(self.raw(argument))))
+
+    def restores(self) -> tuple[RegisterWrite, ...]:
+        """Modbus: what is written afterwards, whatever became of it."""
+        return tuple(RegisterWrite(6, a.address, a.restore) for a in reversed(self.around))
 
     @property
     def key(self) -> str:

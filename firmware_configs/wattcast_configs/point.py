@@ -23,6 +23,8 @@ class Point(Place):
         digits_from: OID of the number of decimal digits: value = raw / 10^digits.
         celsius_from: OID that says which scale a temperature is given in; a device that says
             neither ``celsius_is`` nor ``fahrenheit_is`` has no temperature.
+        celsius_up_to: up to there a device without ``celsius_from`` is taken to mean Celsius,
+            because in Fahrenheit it would be frost; 0 = it has no temperature then.
         invalid: raw values by which the device says "not available".
         state_from: OID that says whether the value means anything; it does not where that shows
             one of ``state_invalid``.
@@ -44,6 +46,7 @@ class Point(Place):
     celsius_from: str = ""
     celsius_is: int = 0
     fahrenheit_is: int = -1
+    celsius_up_to: float = 0.0
     invalid: tuple[int, ...] = ()
     state_from: str = ""
     state_invalid: tuple[int, ...] = ()

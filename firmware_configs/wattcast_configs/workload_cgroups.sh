@@ -1,5 +1,6 @@
 #!/bin/sh
-# What workloads use, for node_exporter's textfile collector, from their cgroups (v2).
+# What workloads use, for node_exporter's textfile collector, from their cgroups (v2); and the
+# server's memory bandwidth, where resctrl is mounted and monitors (no collector reads that).
 #
 # usage: workload_cgroups.sh OUT.prom ID=CGROUP...
 #   ID      the workload's id in the site file
@@ -9,6 +10,9 @@
 set -eu
 out=$1
 shift
+{
+cat "${RESCTRL:-/sys/fs/resctrl}"/mon_data/mon_L3_*/mbm_total_bytes 2>/dev/null |
+  awk '{ sum += $1 } END { if (NR) printf "wattcast_memory_bandwidth_bytes_total %.0f\n", sum }'
 for pair in "$@"; do
   id=${pair%%=*} folder=${pair#*=}
   [ -r "$folder/cpu.stat" ] || continue
@@ -21,5 +25,6 @@ for pair in "$@"; do
     for (i = 2; i <= NF; i++) if ($i ~ /^[rw]bytes=/) { sub(/.*=/, "", $i); sum += $i } }
     END { printf "wattcast_workload_io_bytes_total{workload=\"%s\"} %.0f\n", id, sum }' \
     "$folder/io.stat"
-done >"$out.part"
+done
+} >"$out.part"
 mv "$out.part" "$out"

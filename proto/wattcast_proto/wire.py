@@ -16,8 +16,12 @@ from wattcast_core.messages import (
     Ack,
     AgentMessage,
     Batch,
+    Beat,
     CoordinatorMessage,
+    Copied,
+    Copy,
     Hello,
+    Lease,
     Rejected,
     Welcome,
 )
@@ -148,6 +152,7 @@ def _command(c: AtsCommand) -> pb.AtsCommand:
         ats=c.ats,
         from_source=c.from_source,
         to_source=c.to_source,
+        most_a=c.most_a,
     )
 
 
@@ -159,6 +164,17 @@ def _result(r: CommandResult) -> pb.CommandResult:
         outcome=_OUTCOME[r.outcome],
         why=r.why,
         at_ms=milliseconds(r.at),
+    )
+
+
+def _lease(e: Lease) -> pb.Lease:
+    return pb.Lease(
+        sent_real_s=e.sent_real_s,
+        real_s=e.real_s,
+        epoch=e.epoch,
+        holder=e.holder,
+        redundant=e.redundant,
+        copy=e.copy,
     )
 
 
@@ -178,6 +194,11 @@ def encode_agent(message: AgentMessage) -> pb.AgentMessage:
             return pb.AgentMessage(batch=_batch(message))
         case CommandResult():
             return pb.AgentMessage(result=_result(message))
+        case Beat(sent_real_s, epoch, holding, leaving):
+            beat = pb.Beat(sent_real_s=sent_real_s, epoch=epoch, holding=holding, leaving=leaving)
+            return pb.AgentMessage(beat=beat)
+        case Copy(number, text):
+            return pb.AgentMessage(copy=pb.Copy(number=number, text=text))
         case _:
             assert_never(message)
 
@@ -202,6 +223,11 @@ def decode_agent(m: pb.AgentMessage) -> AgentMessage:
                 return CommandResult(
                     r.id, r.ats, r.token, outcome, r.why, from_milliseconds(r.at_ms)
                 )
+            case "beat":
+                b = m.beat
+                return Beat(b.sent_real_s, b.epoch, b.holding, b.leaving)
+            case "copy":
+                return Copy(m.copy.number, m.copy.text)
     except KeyError as error:
         raise DataError(f"message from an agent: unknown enum value {error}") from error
     raise DataError("message from an agent: empty or newer than this coordinator")
@@ -219,6 +245,10 @@ def encode_coordinator(message: CoordinatorMessage) -> pb.CoordinatorMessage:
             return pb.CoordinatorMessage(command=_command(message))
         case Rejected(why):
             return pb.CoordinatorMessage(rejected=pb.Rejected(why=why))
+        case Lease():
+            return pb.CoordinatorMessage(lease=_lease(message))
+        case Copied(number):
+            return pb.CoordinatorMessage(copied=pb.Copied(number=number))
         case _:
             assert_never(message)
 
@@ -236,8 +266,15 @@ def decode_coordinator(m: pb.CoordinatorMessage) -> CoordinatorMessage:
             return Ack(m.ack.sequence)
         case "command":
             c = m.command
-            return AtsCommand(c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source)
+            return AtsCommand(
+                c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source, c.most_a
+            )
         case "rejected":
             return Rejected(m.rejected.why)
+        case "lease":
+            e = m.lease
+            return Lease(e.sent_real_s, e.real_s, e.epoch, e.holder, e.redundant, e.copy)
+        case "copied":
+            return Copied(m.copied.number)
         case _:
             raise DataError("message from the coordinator: empty or newer than this agent")

@@ -82,7 +82,7 @@ async def emptied(bench):
 
 async def test_the_handshake_tells_who_speaks_and_takes_the_token(bench, coordinator):
     async with bench.linked():
-        assert await bench.inbox.get() == Welcome(1, 5, -1)
+        assert await bench.inbox.get() == Welcome(3, 5, -1)
     assert coordinator.hellos[0].highest_token == 3
 
 

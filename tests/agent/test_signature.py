@@ -114,6 +114,14 @@ def test_cpu_and_pressure_are_shares():
     assert feature(found, "memory_pressure_pct") == pytest.approx(5)
 
 
+def test_what_users_ask_is_a_rate_or_a_level():
+    rate = one_step(*(counter("user_load_total", 100 + 3 * t, t) for t in (10, 110)))
+    assert feature(rate["s1"], "user_load_value") == pytest.approx(3)
+    level = one_step(counter("user_load", 4.0, 10), counter("user_load", 6.0, 20))
+    assert feature(level["s1"], "user_load_value") == 5
+    assert math.isnan(feature(level["s2"], "user_load_value"))
+
+
 def test_gauges_and_the_racks_air_are_means():
     air = [Sample(f"air{i}", "env.1.temperature_c", 20.0 + i, at(10)) for i in range(3)]
     found = one_step(*air, counter("load1", 2.0, 10), counter("load1", 4.0, 20))
@@ -172,6 +180,24 @@ def test_meters_that_do_not_add_up_to_their_inlet_are_told():
     assert imbalance(LAYOUT, poll(820.0)) == {}
     assert "cords sum to 800 W but the inlet reads 1200 W" in imbalance(LAYOUT, poll(1200.0))["pdu"]
     assert imbalance(LAYOUT, poll(1200.0, Quality.STALE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("readings", "told"),
+    [
+        ({"outlet.1.power_w": 300.0, "outlet.2.power_w": 480.0}, ""),
+        ({"outlet.1.power_w": 300.0, "outlet.2.power_w": 280.0}, "outlets sum to 580 W"),
+        ({"outlet.1.power_w": 300.0, "outlet.3.power_w": 280.0}, ""),
+        ({"inlet.1.L1.power_w": 400.0, "inlet.1.L2.power_w": 100.0}, "lines sum to 500 W"),
+        ({"inlet.1.L1.power_w": 400.0}, ""),
+    ],
+    ids=["adds up", "an outlet lies", "an outlet was not read", "a line lies", "one line"],
+)
+def test_outlets_and_lines_of_a_pdu_sum_to_its_inlet(readings, told):
+    readings = {"inlet.1.power_w": 800.0} | readings
+    pdu = DeviceState("p", "pdu", at(0), Quality.GOOD, readings)
+    assert told in imbalance(LAYOUT, {"p": pdu}).get("p", "")
+    assert bool(told) == ("p" in imbalance(LAYOUT, {"p": pdu}))
 
 
 def test_polls_keep_an_even_beat_and_one_ends_each_step():

@@ -34,7 +34,7 @@ class Forecasts:
 
 @pytest.fixture
 def state():
-    setup = Setup(LAYOUT, {"ats": LIMITS}, INPUTS)
+    setup = Setup(LAYOUT, {"ats": replace(LIMITS, lab=True)}, INPUTS)
     return State(setup, Builder(LAYOUT, STEP_S), Forecasts())
 
 
@@ -96,7 +96,7 @@ def test_what_workloads_use_is_sent_although_their_host_is_silent(state):
 
 def test_a_switch_that_moves_is_told_at_once_with_its_lock_out(state):
     state, first = beat(state, poll(1))
-    assert {d.device for d in first[0].batch.devices} == {"ats", "pdu"}
+    assert {d.device for d in first[-1].batch.devices} == {"ats", "pdu"}
     moved = poll(2, active=2.0)
     ats = replace(
         moved.devices[0], readings={**moved.devices[0].readings, "ats.preferred_source": 1.0}

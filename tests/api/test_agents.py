@@ -8,7 +8,17 @@ import pytest
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.errors import ConfigError, Unreachable
-from wattcast_core.messages import Ack, Batch, Hello, Rejected, Welcome
+from wattcast_core.messages import (
+    Ack,
+    Batch,
+    Beat,
+    Copied,
+    Copy,
+    Hello,
+    Lease,
+    Rejected,
+    Welcome,
+)
 from wattcast_core.samples import Sample
 from wattcast_proto import wire
 from wattcast_proto.v1 import agent_pb2 as pb
@@ -46,6 +56,12 @@ class Handler:
 
     async def on_result(self, result):
         self.results.put_nowait(result)
+
+    async def on_beat(self, agent, beat):
+        return Lease(beat.sent_real_s, 2.0, 1, agent) if beat.epoch else None
+
+    async def on_copy(self, agent, copy):
+        return bool(copy.text)
 
     async def on_gone(self, agent):
         self.gone.put_nowait(agent)
@@ -142,7 +158,7 @@ async def test_commands_reach_the_agent_while_a_batch_is_under_way(connect, hand
 @pytest.mark.parametrize(
     ("hello", "why"),
     [
-        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1, 2"),
+        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1, 2, 3"),
         (Hello("a1", "r1", features=("cpu_pct",)), "other signature features"),
         (Hello("", "r1"), "names no agent"),
         (Hello("a1", "unknown"), "not in the site file"),
@@ -234,3 +250,11 @@ async def test_stopping_ends_the_streams(connect, server):
     await client.hear()
     await server.stop(1.0)
     assert (await client.ended())[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_beats_and_copies_are_answered_when_there_is_an_answer(connect):
+    client = await connect(Hello("a1", "r1"))
+    await client.hear()
+    await client.say(Beat(1.0), Beat(1.5, 1), Copy(1, ""), Copy(2, "state"))
+    assert await client.hear() == Lease(1.5, 2.0, 1, "a1")
+    assert await client.hear() == Copied(2)

@@ -101,6 +101,7 @@ class RawBox:
     def __init__(self, reply):
         self.reply = reply
         self.connections = 0
+        self._writers = []
 
     async def start(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -109,9 +110,13 @@ class RawBox:
 
     async def stop(self):
         self.server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.sleep(0.01)  # lets the transports finish closing
 
     async def _serve(self, reader, writer):
         self.connections += 1
+        self._writers.append(writer)
         while request := await reader.read(260):
             transaction, unit, pdu, _ = unwrap_tcp(request)
             answer = self.reply(transaction, unit, pdu)
@@ -166,6 +171,7 @@ def bench():
         f32 = staticmethod(f32)
         sdm630 = staticmethod(sdm630)
         zeros = staticmethod(zeros)
+        wrap = staticmethod(wrap_tcp)
         rack_of = staticmethod(rack_of)
         Box, RawBox, Device = Box, RawBox, Device
         XERUS_PDU, XERUS_TS, XY_MD02 = XERUS_PDU, XERUS_TS, XY_MD02

@@ -31,7 +31,7 @@ def load(name, uri, **changed):
 
 def mains(uri, name, volt, amp):
     return {
-        "@odata.id": f"{uri}/Mains/{name}",
+        "@odata.id": uri,
         "@odata.type": "#Circuit.v1_7_0.Circuit",
         "Id": name,
         "Name": f"Mains {name}",
@@ -83,10 +83,10 @@ def transfer_switch():
                 }
             },
         },
-        f"{ATS}/Mains": collection(f"{ATS}/Mains", ["Utility1", "Generator"]),
+        f"{ATS}/Mains": collection(f"{ATS}/Mains", ["1", "2"]),  # not by their Ids
     }
-    for name, volt, amp in (("Utility1", 231.0, 4.0), ("Generator", 229.0, 0.0)):
-        found[f"{ATS}/Mains/{name}"] = mains(ATS, name, volt, amp)
+    for row, name, volt, amp in (("1", "Utility1", 231.0, 4.0), ("2", "Generator", 229.0, 0.0)):
+        found[f"{ATS}/Mains/{row}"] = mains(f"{ATS}/Mains/{row}", name, volt, amp)
     return found
 
 
@@ -164,7 +164,7 @@ class Service:
             if if_match and if_match != self.etag(uri):
                 return 412
             preferred = body.get("TransferConfiguration", {}).get("PreferredMainsId")
-            known = [m["@odata.id"].rpartition("/")[2] for m in self._mains(uri)]
+            known = [self.resources[m["@odata.id"]]["Id"] for m in self._mains(uri)]
             if list(body) != ["TransferConfiguration"] or preferred not in known:
                 return 400
             self.writes.append(body)

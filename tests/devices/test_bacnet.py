@@ -117,6 +117,15 @@ async def test_objects_named_in_the_rack_file_are_read(plant, poller_of, instanc
     assert state.problem == "the UPS runs on battery"
 
 
+async def test_a_technician_reads_a_device_of_the_rack_file(plant, poller_of, tmp_path, capsys):
+    poller_of(plant[0])
+    words = ["tech", "read", "--rack", str(tmp_path / "rack.toml"), "--device"]
+    assert await asyncio.to_thread(main, [*words, "plant"]) == 0
+    assert "breaker.1.closed  yes" in capsys.readouterr().out
+    assert await asyncio.to_thread(main, [*words, "plan"]) == 2
+    assert "'plan' is no device of" in capsys.readouterr().err
+
+
 async def test_a_value_that_its_device_calls_bad_is_invalid(plant, poller_of):
     port, load, mode, _ = plant
     poller = poller_of(port)

@@ -80,9 +80,9 @@ def refuse_one_write(poller, monkeypatch, address, value=None):
     gateway = poller._units["ats"]._gateway
     write = gateway.write
 
-    async def astray(unit, function, at, what):
-        wrong = at == address and value in (None, what)
-        await write(unit, function, 0x9999 if wrong else at, what)
+    async def astray(unit, order):
+        wrong = order.address == address and value in (None, order.value)
+        await write(unit, replace(order, address=0x9999) if wrong else order)
 
     monkeypatch.setattr(gateway, "write", astray)
 

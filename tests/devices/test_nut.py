@@ -93,7 +93,9 @@ def _told(port, name, variables):
 
 async def tech(capsys, port, name, *words):
     url = f"nut://127.0.0.1:{port}/{name}"
-    code = await asyncio.to_thread(main, ["tech", "read", "--url", url, "--json", *words])
+    code = await asyncio.to_thread(
+        main, ["tech", "read", "--url", url, "--timeout", "60", "--json", *words]
+    )
     printed = capsys.readouterr()
     return code, json.loads(printed.out) if printed.out else None, printed.err
 
@@ -164,10 +166,11 @@ async def test_the_preferred_source_is_set_but_dummy_ups_does_not_move(
 @pytest.fixture
 async def server():
     """Starts a server that answers each line with what ``answer(line)`` gives."""
-    started = []
+    started, writers = [], []
 
     async def _start(answer):
         async def serve(reader, writer):
+            writers.append(writer)
             while line := await reader.readline():
                 reply = answer(line.decode().strip())
                 if reply is None:
@@ -179,8 +182,9 @@ async def server():
         return started[-1].sockets[0].getsockname()[1]
 
     yield _start
-    for one in started:
+    for one in (*started, *writers):
         one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing
 
 
 def listing(variables):

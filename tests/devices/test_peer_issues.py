@@ -71,7 +71,8 @@ async def test_telegraf_14317_a_transaction_out_of_step_recovers_without_a_resta
 ):
     peer = await device("late_transaction")
     poller, good, values = poller_of(peer), [], set()
-    for _ in range(12):
+    began = time.monotonic()
+    while all(good) or (good[-2:] != [True, True] and time.monotonic() - began < 6):
         poll = await poller.poll()
         good.append(state(poll, "m0").quality is Quality.GOOD)
         values |= {s.value for s in powers(poll, "m0") if s.usable}
@@ -215,7 +216,7 @@ class Odd:
 
 
 async def test_volttron_174_one_worker_that_fails_stops_neither_itself_nor_others():
-    odd = Worker([Odd()], lambda: NOW, lambda _: None, patience_real_s=0.5)
+    odd = Worker([Odd()], lambda: NOW, lambda _: None, 0.5)
     told = []
     for _ in range(5):
         await odd.begin(0.0)

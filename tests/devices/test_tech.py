@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 
+from wattcast_agent.devices.modbus_unit import ModbusUnit
+from wattcast_configs.profiles import BUILT_IN
+from wattcast_core.errors import Unreachable
 from wattcast_tools.main import main
 
 
@@ -78,6 +82,44 @@ async def test_watch_gives_a_document_a_line(start, bench, capsys):
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(("count", "code"), [(3, 0), (2, 4)])
+async def test_watch_goes_on_when_a_device_is_away(start, bench, capsys, monkeypatch, count, code):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--profile", "xy_md02")
+    read, reads = ModbusUnit.read, []
+
+    async def unplugged(unit):
+        reads.append(unit)
+        if len(reads) == 2:
+            raise Unreachable("pulled out")
+        return await read(unit)
+
+    monkeypatch.setattr(ModbusUnit, "read", unplugged)
+    assert await tech("watch", *url, "--interval", "0.05", "--count", str(count), "--json") == code
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == count - 1
+    assert "pulled out" in printed.err
+
+
+@pytest.mark.integration
+async def test_a_device_of_a_rack_file_has_its_profile_beside_it(
+    start, bench, capsys, tmp_path, monkeypatch
+):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copy(BUILT_IN / "xy_md02.toml", site / "our_sensor.toml")
+    (site / "rack.toml").write_text(
+        '[agent]\nid = "agent-r1"\nrack = "r1"\nstate_dir = "state"\n[[device]]\nid = "room"\n'
+        f'profile = "our_sensor.toml"\nhost = "127.0.0.1"\nport = {box.port}\n'
+        '[[server]]\nid = "s1"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert await tech("read", "--rack", "site/rack.toml", "--device", "room", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == "our_sensor"
+
+
+@pytest.mark.integration
 async def test_a_device_of_another_family_is_refused_by_name(start, bench, capsys):
     box = await start(bench.Box({1: bench.XY_MD02}))
     url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
@@ -101,9 +143,11 @@ def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
 
 @pytest.mark.integration
 async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
+    writers = []
+
     async def hear(reader, writer):
+        writers.append(writer)
         await reader.read()
-        writer.close()
 
     server = await asyncio.start_server(hear, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -112,7 +156,9 @@ async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
     assert await tech("read", *url) == 4
     assert asyncio.get_running_loop().time() - began < 5
     assert "no valid answer within" in capsys.readouterr().err
-    server.close()
+    for one in (server, *writers):
+        one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing
 
 
 def test_the_module_imports_the_standard_library_only():

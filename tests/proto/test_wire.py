@@ -7,7 +7,17 @@ from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError
 from wattcast_core.forecast import Forecast, Kind
-from wattcast_core.messages import Ack, Batch, Hello, Rejected, Welcome
+from wattcast_core.messages import (
+    Ack,
+    Batch,
+    Beat,
+    Copied,
+    Copy,
+    Hello,
+    Lease,
+    Rejected,
+    Welcome,
+)
 from wattcast_core.samples import Quality, Sample, missing
 from wattcast_core.signature import FEATURES, Signature, Tags
 from wattcast_proto import wire
@@ -43,6 +53,8 @@ BATCH = Batch(
         Hello("agent-r1", "r1", (1, 2), 42),
         BATCH,
         CommandResult("c1", "ats-r1", 42, Outcome.MOVED_THEN_RETURNED, "source B lost", AT),
+        Beat(1.5, 3, holding=True, leaving=True),
+        Copy(2, "{}"),
     ],
     ids=lambda m: type(m).__name__,
 )
@@ -53,7 +65,14 @@ def test_what_an_agent_says_arrives_unchanged(message):
 
 @pytest.mark.parametrize(
     "message",
-    [Welcome(1, 42, -1), Ack(9), AtsCommand("c1", 42, 1e9, "ats-r1", "A", "B"), Rejected("no")],
+    [
+        Welcome(1, 42, -1),
+        Ack(9),
+        AtsCommand("c1", 42, 1e9, "ats-r1", "A", "B", 7.5),
+        Rejected("no"),
+        Lease(1.5, 2.5, 3, "a1", redundant=True, copy="{}"),
+        Copied(4),
+    ],
     ids=lambda m: type(m).__name__,
 )
 def test_what_the_coordinator_says_arrives_unchanged(message):

@@ -13,6 +13,7 @@ BENCHES = {
     "n1": ("wattcast_tools.bench_n1", "time of all single losses and pairs of losses"),
     "ingest": ("wattcast_tools.bench_ingest", "values a second and core, and what a kill loses"),
     "plan": ("wattcast_tools.bench_plan", "success and time of the planner on seeded problems"),
+    "agent": ("wattcast_tools.bench_agent", "memory, processor time and lateness of an agent"),
     "faults": ("wattcast_tools.bench_faults", "many devices, half of them faulty in every way"),
 }
 

@@ -1,15 +1,17 @@
 """The technician's view of a device: what it is, what it reads, now or again and again.
 
-A device is given as a URL; without --profile it is identified by what it shows.
+A device is given as a URL, or as an entry of a rack file with its profile and login; without
+--profile it is identified by what it shows.
 
 Examples:
   wattcast tech probe --url snmp://192.0.2.10?community=public
   wattcast tech read --url modbus-tcp://192.0.2.11:502?device_id=2 --profile eastron_sdm630
   wattcast tech watch --url modbus-rtu:///dev/ttyUSB0?device_id=1&baud=9600 --interval 2
   wattcast tech read --url snmp://operator@192.0.2.12?auth=SHA256&priv=AES --json
+  wattcast tech read --rack rack-r1.toml --device pdu-r1-a
   wattcast tech profiles
 
-Secrets come from the environment: WATTCAST_SNMP_COMMUNITY (v2c, if not in the URL),
+Secrets of a URL come from the environment: WATTCAST_SNMP_COMMUNITY (v2c, if not in the URL),
 WATTCAST_SNMP_AUTH_KEY and WATTCAST_SNMP_PRIV_KEY (v3), WATTCAST_PASSWORD (Redfish, NUT).
 
 Exit codes: 0 identified and at least one point is good; 1 identified, but no point is good;
@@ -39,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (read, watch, probe):
         action.formatter_class = argparse.RawDescriptionHelpFormatter
         action.epilog = "addresses:\n  " + "\n  ".join(EXAMPLES)
-        action.add_argument("--url", required=True, help="address of the device; examples below")
+        which = action.add_mutually_exclusive_group(required=True)
+        which.add_argument("--url", help="address of the device; examples below")
+        which.add_argument("--rack", metavar="FILE", help="rack file that has the device")
+        action.add_argument("--device", default="", metavar="ID", help="which device of --rack")
         action.add_argument("--profile", default="", help="name of a profile, or a .toml file")
         action.add_argument(
             "--timeout", type=float, default=10.0, metavar="S", help="longest wait (default 10 s)"

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from wattcast_agent.devices.compose import Parts
-from wattcast_agent.devices.login import login_from
+from wattcast_agent.devices.login import Login, login_from, login_of
 from wattcast_agent.devices.session import Session, open_session
 from wattcast_configs.address import Address, parse_url
+from wattcast_configs.files import load_rack
 from wattcast_configs.profile import Profile
 from wattcast_configs.profiles import load_profile, load_profiles
 from wattcast_configs.rack import Device
-from wattcast_core.errors import ConfigError, Unreachable
+from wattcast_core.errors import ConfigError, LoginRefused, Unreachable
 from wattcast_core.points import unit_of, words_of
 from wattcast_core.samples import Quality, Sample
 from wattcast_tools.tech_cmd import print_table
@@ -32,33 +33,57 @@ def run(args: argparse.Namespace) -> int:
     """Identify the device and read it; 0 if a point is good, else 1."""
     if not args.timeout > 0:
         raise ConfigError(f"--timeout: {args.timeout:g}; give more than 0 seconds")
-    where = parse_url(args.url)
-    if where.password:
-        print("wattcast: a password in a URL shows in the list of processes;", file=sys.stderr)
-        print("wattcast: put it into the environment (see --help)", file=sys.stderr)
-    return asyncio.run(_run(args, where, _profiles(args.profile)))
+    device = _of_rack(Path(args.rack), args.device) if args.rack else _of_url(args.url)
+    login = login_of(device, device.where) if args.rack else login_from(device.where, os.environ)
+    folder = Path(args.rack).parent if args.rack and not args.profile else Path()
+    profiles = _profiles(args.profile or device.profile, folder)
+    return asyncio.run(_run(args, device, login, profiles))
 
 
-async def _run(args: argparse.Namespace, where: Address, profiles: list[Profile]) -> int:
-    device = Device(str(where), "", url=args.url)
-    login = login_from(where, os.environ)
-    async with _in_time(where, args.timeout):
+async def _run(
+    args: argparse.Namespace, device: Device, login: Login, profiles: list[Profile]
+) -> int:
+    async with _in_time(device.where, args.timeout):
         session = await open_session(device, login, profiles, args.timeout)
     try:
-        return await _read(args, where, session)
+        return await _read(args, device.where, session)
     finally:
         await session.close()
 
 
+def _of_url(url: str) -> Device:
+    where = parse_url(url)
+    if where.password:
+        print("wattcast: a password in a URL shows in the list of processes;", file=sys.stderr)
+        print("wattcast: put it into the environment (see --help)", file=sys.stderr)
+    return Device(str(where), "", url=url)
+
+
+def _of_rack(path: Path, name: str) -> Device:
+    devices = {device.id: device for device in load_rack(path).device}
+    if name not in devices:
+        known = ", ".join(devices)
+        raise ConfigError(f"--device: '{name}' is no device of {path}; known: {known}")
+    return devices[name]
+
+
 async def _read(args: argparse.Namespace, where: Address, session: Session) -> int:
+    """Once, or again and again: a watched device may be away for a while."""
     reads = 0
     while True:
-        async with _in_time(where, args.timeout):
-            parts = await session.read(datetime.now(UTC))
-        _show(args, session, parts)
         reads += 1
-        if args.action != "watch" or reads == args.count:
-            return 0 if any(s.quality is Quality.GOOD for s in parts[0]) else 1
+        last = args.action != "watch" or reads == args.count
+        try:
+            async with _in_time(where, args.timeout):
+                parts = await session.read(datetime.now(UTC))
+        except Unreachable as error:
+            if last or isinstance(error, LoginRefused):
+                raise
+            print(f"wattcast: {error}", file=sys.stderr, flush=True)
+        else:
+            _show(args, session, parts)
+            if last:
+                return 0 if any(s.quality is Quality.GOOD for s in parts[0]) else 1
         await asyncio.sleep(args.interval)
 
 
@@ -74,10 +99,10 @@ async def _in_time(where: Address, timeout_s: float) -> AsyncIterator[None]:
         ) from error
 
 
-def _profiles(name: str) -> list[Profile]:
-    """The one asked for, or all."""
+def _profiles(name: str, folder: Path) -> list[Profile]:
+    """The one asked for (a file is looked for in ``folder``), or all."""
     if name.endswith(".toml"):
-        return [load_profile(Path(name))]
+        return [load_profile(folder / name)]
     profiles = load_profiles()
     if name and name not in profiles:
         close = difflib.get_close_matches(name, profiles, n=1)

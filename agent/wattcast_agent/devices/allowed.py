@@ -12,10 +12,8 @@ from wattcast_core.samples import Quality
 ANY = "good"
 
 
-def named_value(
-    device: Device, profile: Profile, name: str, argument: str
-) -> tuple[Command, int | str]:
-    """A named command and the raw value of its argument.
+def named(device: Device, profile: Profile, name: str, argument: str) -> Command:
+    """A named command that may be carried out with this argument.
 
     Raises:
         Refused: no such command or argument, or it was never proven on hardware.
@@ -23,15 +21,13 @@ def named_value(
     command = profile.command_named(name)
     if command is None:
         raise Refused(f"{device.id}: profile {profile.name} has no command '{name}'")
-    if argument not in command.values:
-        known = ", ".join(command.values) or "nothing: the device was not read yet"
-        raise Refused(f"{device.id}: {name} takes {known}, not '{argument}'")
+    command.raw(argument)
     if (profile.lab_only or command.certainty == "C") and not device.lab:
         raise Refused(
             f"{device.id}: {command.name} of profile {profile.name} was never proven "
             "on hardware; on a bench device set lab = true in the rack file"
         )
-    return command, command.values[argument]
+    return command
 
 
 class Dwell:

@@ -72,9 +72,9 @@ class BacnetPeer:
             raise await self._silence(error) from error
         return found
 
-    async def write(self, command: Command, value: Raw) -> None:
+    async def write(self, command: Command, argument: str) -> None:
         """Refuses: a building system is only read."""
-        raise Refused(f"BACnet is read only; {command.name} {value} was not written")
+        raise Refused(f"BACnet is read only; {command.name} {argument} was not written")
 
     async def close(self) -> None:
         """Close the socket."""

@@ -50,10 +50,10 @@ def device(
     return _parts(name, profile.kind, at, readings, quality, problem)
 
 
-def host(name: str, answer: Answer, at: datetime, *, full: bool) -> Parts:
-    """Samples and state of a server; ``full``: a quantity it lacks is missing, not left out."""
+def host(name: str, answer: Answer, at: datetime) -> Parts:
+    """Samples and state of a server; a quantity that it lacks is missing, not left out."""
     lacking = Quality.INVALID if answer.garbled else Quality.MISSING
-    readings = {q: Reading(math.nan, lacking) for q in node_metrics.QUANTITIES} if full else {}
+    readings = {q: Reading(math.nan, lacking) for q in node_metrics.QUANTITIES}
     readings |= {q: _checked(v) for q, v in answer.values.items()}
     quality = worst(r.quality for q, r in readings.items() if q in answer.values)
     problem = answer.problem or _blame({q: readings[q] for q in answer.values}, stuck=False)

@@ -101,6 +101,11 @@ class Connections:
         make = {"modbus": self._modbus, "snmp": self._snmp}.get(where.protocol, self._snapshot)
         return make(device, where, profile, login)
 
+    def rest(self) -> None:
+        """Let go of connections; what is asked next connects again."""
+        for gateway in self._gateways.values():
+            gateway.close()
+
     async def close(self) -> None:
         """Close all connections, and log out where a session is kept."""
         for gateway in self._gateways.values():

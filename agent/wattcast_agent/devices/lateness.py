@@ -2,15 +2,15 @@
 
 from collections import deque
 
-_KEPT = 5_000
+WINDOW = 3_000
 
 
 class Lateness:
-    """Lateness of the last readings, in whole milliseconds."""
+    """Lateness of the last WINDOW readings, in whole milliseconds."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._last_ms: deque[int] = deque(maxlen=_KEPT)
+        self._last_ms: deque[int] = deque(maxlen=WINDOW)
 
     def note(self, late_s: float) -> None:
         """A reading came ``late_s`` after it was due."""

@@ -12,6 +12,7 @@ from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.modbus_client import Client, client_maker, quiet_real_s
 from wattcast_agent.devices.reach import why_no_connection
 from wattcast_configs.address import Address
+from wattcast_configs.command import RegisterWrite
 from wattcast_core.errors import DataError, Unreachable
 from wattcast_core.modbus.pdu import exception_text
 
@@ -33,7 +34,7 @@ class Gateway:
     After a missing or senseless answer the connection is dropped, so that a late answer can never
     be taken for the next one's. Two silent units in a row mean the gateway itself is gone: the
     others are then not waited for until its back-off is over. An answer to another request than the
-    last (its transaction is counted) is passed over; the connection is dropped after the true one.
+    last is passed over; the connection is dropped after the true one.
 
     Attributes:
         requests: how many were sent.
@@ -66,7 +67,6 @@ class Gateway:
         self._backoff = Backoff(self.address, most_s=8.0)
         self._silent = 0
         self._garbled = ""
-        self._transaction = b""
 
     async def read(self, unit: int, function: int, address: int, count: int) -> list[int]:
         """Registers of one block.
@@ -91,8 +91,8 @@ class Gateway:
             raise DataError(f"{self.address} unit {unit} sent {got} registers, asked for {count}")
         return list(answer.registers)
 
-    async def write(self, unit: int, function: int, address: int, value: int) -> None:
-        """Write one register by function 6 or 16; tries even while reads back off.
+    async def write(self, unit: int, order: RegisterWrite) -> None:
+        """Write one register of a command by function 6 or 16; tries even while reads back off.
 
         Raises:
             Unreachable: no connection or no answer (the write may have happened).
@@ -100,12 +100,13 @@ class Gateway:
         """
 
         def ask(client: Client) -> Awaitable[ModbusPDU]:
-            if function == 16:
-                return client.write_registers(address, [value], device_id=unit)
-            return client.write_register(address, value, device_id=unit)
+            if order.function == 16:
+                return client.write_registers(order.address, [order.value], device_id=unit)
+            return client.write_register(order.address, order.value, device_id=unit)
 
         answer = await self._request(unit, ask)
-        if answer.address != address or (function == 6 and list(answer.registers) != [value]):
+        told = list(answer.registers) if order.function == 6 else [order.value]
+        if (answer.address, told) != (order.address, [order.value]):
             self._resync()
             raise Unreachable(f"{self.address} unit {unit} confirmed another write")
 
@@ -170,8 +171,7 @@ class Gateway:
         self.close()
 
     def _silence(self, unit: int) -> Unreachable:
-        if self._garbled:
-            self._resync()
+        self.resyncs += bool(self._garbled)
         self.close()
         self._silent += 1
         if self._silent >= _SILENT_UNITS:

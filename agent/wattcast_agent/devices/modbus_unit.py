@@ -5,10 +5,11 @@ import time
 from collections.abc import Sequence
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import Dwell, named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named, unmet
 from wattcast_agent.devices.decode import Raw, Words, decode, raw_of
 from wattcast_agent.devices.modbus import Gateway, Rejected
 from wattcast_agent.devices.patience import Patience
+from wattcast_configs.command import RegisterWrite
 from wattcast_configs.place import Place
 from wattcast_configs.profile import Check, Command, Profile
 from wattcast_configs.rack import Device
@@ -82,7 +83,7 @@ class ModbusUnit:
             Refused: no such command or argument, not allowed here, or the device says no.
             Unreachable: no answer; whether it was written is unknown.
         """
-        command, value = named_value(self.device, self.profile, name, argument)
+        command = named(self.device, self.profile, name, argument)
         try:
             await self._identify()
             await self._check_requirements(command, argument)
@@ -92,9 +93,8 @@ class ModbusUnit:
         self._dwell.check(command, argument, time.monotonic())
         self._dwell.note(command, argument, time.monotonic())
         try:
-            for around in command.around:
-                await self._write(around.address, 6, around.value, what)
-            await self._write(command.address, command.function, int(value), what)
+            for order in command.registers(argument):
+                await self._write(order, what)
         finally:
             await self._restore(command)
 
@@ -165,22 +165,22 @@ class ModbusUnit:
             if problem:
                 raise Refused(f"{self.device.id}: {command.name} {argument}: {problem}")
 
-    async def _write(self, address: int, function: int, value: int, what: str) -> None:
+    async def _write(self, order: RegisterWrite, what: str) -> None:
         try:
-            await self._gateway.write(self._unit, function, address, value)
+            await self._gateway.write(self._unit, order)
         except Rejected as error:
             if error.code in _MAY_STILL_HAPPEN:
                 raise Unreachable(f"{self.device.id}: {what} may still happen: {error}") from error
             raise Refused(f"{self.device.id} refused {what}: {error}") from error
 
     async def _restore(self, command: Command) -> None:
-        for around in reversed(command.around):
+        for order in command.restores():
             try:
-                await self._gateway.write(self._unit, 6, around.address, around.restore)
+                await self._gateway.write(self._unit, order)
             except (Unreachable, DataError) as error:
                 raise Unreachable(
-                    f"{self.device.id}: register {around.address} could not be put back to"
-                    f" {around.restore}; put it back by hand, or the switch stays out of automatic"
+                    f"{self.device.id}: register {order.address} could not be put back to"
+                    f" {order.value}; put it back by hand, or the switch stays out of automatic"
                     f" mode: {error}"
                 ) from error
 

@@ -17,6 +17,8 @@ _COUNTERS = {
     "net_tx_bytes_total": ("node_network_transmit_bytes_total",),
     "disk_read_bytes_total": ("node_disk_read_bytes_total",),
     "disk_write_bytes_total": ("node_disk_written_bytes_total",),
+    "llc_misses_total": ("node_perf_cache_misses_total",),
+    "memory_bandwidth_bytes_total": ("wattcast_memory_bandwidth_bytes_total",),
     "disk_io_total": ("node_disk_reads_completed_total", "node_disk_writes_completed_total"),
 }
 _CPU, _LOAD = "node_cpu_seconds_total", "node_load1"
@@ -27,7 +29,7 @@ _SWAP = ("node_memory_SwapFree_bytes", "node_memory_SwapTotal_bytes")
 # What node_exporter calls the parts that give the metrics above.
 COLLECTORS = (
     *("cpu", "cpufreq", "stat", "loadavg", "meminfo", "vmstat", "pressure"),
-    *("netdev", "diskstats", "textfile"),
+    *("netdev", "diskstats", "textfile", "perf"),
 )
 
 COUNTERS = ("cpu_busy_seconds_total", "cpu_seconds_total", *_COUNTERS)

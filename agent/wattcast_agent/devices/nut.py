@@ -60,8 +60,8 @@ class NutPeer:
         found: dict[str, Raw] = {row[0]: row[1] for row in rows if len(row) == 2}
         return found
 
-    async def write(self, command: Command, value: Raw) -> None:
-        """Set a variable.
+    async def write(self, command: Command, argument: str) -> None:
+        """Set a named command's variable.
 
         Raises:
             Refused: the server says no.
@@ -69,7 +69,8 @@ class NutPeer:
         """
         async with self._connected():
             try:
-                await self._ask(f'SET VAR {self._name} {command.variable} "{value}"', "OK")
+                what = f'{command.variable} "{command.raw(argument)}"'
+                await self._ask(f"SET VAR {self._name} {what}", "OK")
             except DataError as error:
                 raise Refused(str(error)) from error
 

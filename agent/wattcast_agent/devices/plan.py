@@ -46,6 +46,8 @@ def rows_in(profile: Profile, objects: Objects) -> dict[str, dict[str, Raw]]:
 def spread(profile: Profile, rows: Mapping[str, Rows]) -> Profile:
     """The profile with a point for each row of its repeats; of two with one name the first.
 
+    A reading of its own comes before the highest of others.
+
     Args:
         profile: as loaded.
         rows: index -> its rows, in the device's order; of a Modbus repeat the key is its name.
@@ -65,13 +67,14 @@ def spread(profile: Profile, rows: Mapping[str, Rows]) -> Profile:
             ]
         for quantity, name in repeat.highest.items():
             highest[name] = tuple(f"{part}.{quantity}" for part, _ in parts)
+    told = {p.quantity for p in points}
     return _renamed(
         replace(
             profile,
             point=tuple({p.quantity: p for p in reversed(points)}.values())[::-1],
             repeat=(),
             acts_on=(*acts_on, *(n for n in profile.acts_on if n in highest)),
-            highest={name: parts for name, parts in highest.items() if parts},
+            highest={n: parts for n, parts in highest.items() if parts and n not in told},
             command=tuple(_argued(c, rows) for c in profile.command),
         )
     )
@@ -123,7 +126,13 @@ def offered(profile: Profile, objects: Objects) -> Profile:
         for p in profile.point
         if p.key in objects or p.quantity in profile.acts_on or p.template in there
     ]
-    return replace(profile, point=tuple(kept))
+    names = {p.quantity for p in kept}
+    highest = {n: tuple(filter(names.__contains__, parts)) for n, parts in profile.highest.items()}
+    return replace(
+        profile,
+        point=tuple(kept),
+        highest={n: parts for n, parts in highest.items() if parts or n in profile.acts_on},
+    )
 
 
 def _rows(index: str, objects: Objects, *, digits: bool) -> dict[str, Raw]:
@@ -224,6 +233,9 @@ def _scale(point: Point, units: Objects) -> Point:
         point = replace(point, scale=point.scale / 10**digits, digits_from="")
     if point.celsius_from:
         unit = units.get(point.celsius_from)
+        if unit is None and point.celsius_up_to:
+            most = min(point.celsius_up_to, point.maximum)
+            return replace(point, maximum=most, celsius_from="")
         if unit not in (point.celsius_is, point.fahrenheit_is):
             return replace(point, oid=NOWHERE)
         if unit == point.fahrenheit_is:

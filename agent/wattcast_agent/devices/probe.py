@@ -36,7 +36,7 @@ def require(profile: Profile, seen: Seen, device: str, says: str) -> None:
         if judge(check, seen[check]) is Fit.CONTRADICTS:
             raise ForeignDevice(
                 f"{device} does not fit profile {profile.name}: {_shows(check, seen[check])}"
-                f"{_introduced(says)}; give another profile"
+                f"{introduced(says)}; give another profile"
             )
 
 
@@ -59,12 +59,12 @@ def choose(
     fit = [p for p in fit if not p.generic] or fit
     if not fit:
         raise ForeignDevice(
-            f"{device} is no device that a profile fits{_introduced(says)}; give --profile, or"
+            f"{device} is no device that a profile fits{introduced(says)}; give --profile, or"
             " write one (docs/devices.md)"
         )
     if len(fit) > 1:
         names = ", ".join(p.name for p in fit)
-        raise Refused(f"{device} fits several profiles: {names}{_introduced(says)}; give one")
+        raise Refused(f"{device} fits several profiles: {names}{introduced(says)}; give one")
     return fit[0]
 
 
@@ -80,6 +80,11 @@ def judge(check: Check, raw: Raw | None) -> Fit:
     if check.is_range:
         return _within(check, raw)
     return Fit.FITS
+
+
+def introduced(says: str) -> str:
+    """What a device says of itself, to end a message with."""
+    return f"; it says it is {says}" if says else ""
 
 
 def _fits(profile: Profile, seen: Seen) -> bool:
@@ -109,7 +114,3 @@ def _shows(check: Check, raw: Raw | None) -> str:
     if check.is_range:
         wanted = f"{check.minimum:g}..{check.maximum:g}"
     return f"{where} shows {shown}, not {wanted}"
-
-
-def _introduced(says: str) -> str:
-    return f"; it says it is {says}" if says else ""

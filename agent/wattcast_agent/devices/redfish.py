@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import httpx
-
-from wattcast_agent.devices.decode import Objects, Raw
+from wattcast_agent.devices.decode import Objects
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.reach import explain
 from wattcast_agent.devices.redfish_walk import Body, Walk, members, reference
@@ -17,9 +15,22 @@ from wattcast_agent.devices.tls import tls_context
 from wattcast_configs.address import Address
 from wattcast_configs.profile import Command
 from wattcast_configs.rack import Tls
-from wattcast_core.errors import ConfigError, DataError, LoginRefused, Refused, Unreachable
+from wattcast_core.errors import (
+    ConfigError,
+    DataError,
+    LoginRefused,
+    MissingExtraError,
+    Refused,
+    Unreachable,
+)
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtraError("httpx", "redfish") from error
 
 _ROOT = "/redfish/v1/"
+_POWER = "/redfish/v1/PowerEquipment"
 _SESSIONS = "/redfish/v1/SessionService/Sessions"
 _EQUIPMENT = ("RackPDUs", "FloorPDUs", "TransferSwitches", "PowerShelves", "Switchgear")
 _NOT_OFFERED = (404, 405, 501)
@@ -77,14 +88,14 @@ class RedfishPeer:
         except TimeoutError as error:
             raise Unreachable(f"{self.address}: its answers take too long (time-out)") from error
 
-    async def write(self, command: Command, value: Raw) -> None:
-        """Set one property of the device's resource, if nobody else has changed it meanwhile.
+    async def write(self, command: Command, argument: str) -> None:
+        """Set a named command's property, if nobody else has changed the resource meanwhile.
 
         Raises:
             Refused: the service says no, or the resource has changed since it was read.
             Unreachable: no answer (the write may have happened), or the login is refused.
         """
-        body: Any = value
+        body: Any = command.raw(argument)
         for name in reversed(command.path.split("/")):
             body = {name: body}
         headers = {"If-Match": self._etag} if self._etag else {}
@@ -111,7 +122,10 @@ class RedfishPeer:
     async def _start(self) -> None:
         if self._ready:
             return
-        root = self._body(await self._request("GET", _ROOT), _ROOT)
+        answer = await self._request("GET", _ROOT)
+        if answer.status_code == 404:  # some know it only without the slash at its end
+            answer = await self._request("GET", _ROOT.rstrip("/"))
+        root = self._body(answer, _ROOT)
         if not str(root.get("RedfishVersion", "1")).startswith("1"):
             version = root["RedfishVersion"]
             raise LoginRefused(f"{self.address} speaks Redfish {version}; only version 1 is known")
@@ -140,7 +154,7 @@ class RedfishPeer:
 
     async def _only_device(self, root: Body) -> str:
         """Power equipment; where a service has none, the chassis of a server."""
-        equipment = await self._linked(root, "PowerEquipment")
+        equipment = await self._linked(root, "PowerEquipment") or await self._fetch(_POWER, False)  # noqa: FBT003 - Walk's signature
         found = [u for n in _EQUIPMENT for u in members(await self._linked(equipment, n))]
         found = found or members(await self._linked(root, "Chassis"))
         if len(found) != 1:
@@ -187,6 +201,7 @@ class RedfishPeer:
             verify=self._context,
             timeout=self._timeout_real_s,
             limits=httpx.Limits(max_connections=_AT_ONCE),
+            follow_redirects=True,
             headers={"OData-Version": "4.0", "Accept": "application/json"},
         )
 

@@ -5,7 +5,7 @@ collection or each element of a list.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from wattcast_agent.devices.decode import Raw
@@ -43,12 +43,20 @@ class Walk:
         if isinstance(node, dict) and ID in node and (step == "{i}" or step not in node):
             node = await self._get(str(node[ID]), members=step == "{i}")
         if step == "{i}":
-            rows = enumerate(_rows(node))
-            await asyncio.gather(
-                *(self._follow(row, rest, (*way, (at, name))) for at, (name, row) in rows)
-            )
+            listed = node.get("Members") if isinstance(node, dict) else node
+            rows = enumerate(listed if isinstance(listed, list) else ())
+            await asyncio.gather(*(self._follow_row(row, rest, way, at) for at, row in rows))
         elif isinstance(node, dict) and step in node:
             await self._follow(node[step], rest, (*way, (0, step)))
+
+    async def _follow_row(self, row: Any, path: tuple[str, ...], way: _Way, at: int) -> None:
+        """A member bears the Id it gives itself: other resources refer to it by that."""
+        uri = str(row.get(ID, "")) if isinstance(row, dict) else ""
+        if uri and row.keys() <= {ID}:
+            row = await self._get(uri, members=False) or {}
+        own = row.get("Id") if isinstance(row, dict) else None
+        name = str(own or uri.rstrip("/").rpartition("/")[2] or at)
+        await self._follow(row, path, (*way, (at, name)))
 
     async def _get(self, uri: str, *, members: bool) -> Body | None:
         if uri not in self._fetched:
@@ -67,11 +75,3 @@ def reference(node: Body | None, name: str) -> str:
     """Address that a property refers to; empty if there is none."""
     link = (node or {}).get(name)
     return str(link.get(ID, "")) if isinstance(link, dict) else ""
-
-
-def _rows(node: Any) -> Iterator[tuple[str, Any]]:
-    """Name and node of each member of a collection or element of a list."""
-    listed = node.get("Members") if isinstance(node, dict) else node
-    for count, member in enumerate(listed if isinstance(listed, list) else ()):
-        uri = member.get(ID, "") if isinstance(member, dict) else ""
-        yield str(uri).rstrip("/").rpartition("/")[2] or str(count), member

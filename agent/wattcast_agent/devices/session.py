@@ -14,7 +14,7 @@ from wattcast_configs.rack import Device
 from wattcast_core.errors import ConfigError, DataError, Unreachable
 from wattcast_core.samples import missing
 
-_LONGEST_ANSWER_S, _TRIES = 3.0, 3  # of the whole time a technician gives, so much for one answer
+_ANSWERS = 3  # one answer may take this part of the whole time a technician gives
 _SILENT = {"modbus": 2}  # questions without any answer after which nobody is there; else 1
 
 
@@ -73,7 +73,7 @@ async def open_session(
         raise ConfigError(
             f"no profile is for {device.where.protocol}; see `wattcast tech profiles`"
         )
-    connections = Connections(min(_LONGEST_ANSWER_S, timeout_s / _TRIES))
+    connections = Connections(max(0.1, round(timeout_s / _ANSWERS, 1)))
     unit = connections.unit(device, able[0], login)
     try:
         profile = able[0] if len(able) == 1 else await _identify(unit, able)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import Dwell, named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named, unmet
 from wattcast_agent.devices.decode import Objects, Raw, decode
 from wattcast_agent.devices.patience import Patience
 from wattcast_configs.profile import Check, Command, Profile
@@ -35,8 +35,8 @@ class Peer(Protocol):
     async def snapshot(self, keys: Sequence[str]) -> Objects:
         """What these name, if not more; raises Unreachable or DataError."""
 
-    async def write(self, command: Command, value: Raw) -> None:
-        """Write once; raises Refused, Unreachable or DataError."""
+    async def write(self, command: Command, argument: str) -> None:
+        """Write a named command once; raises Refused, Unreachable or DataError."""
 
     async def close(self) -> None:
         """End the connection and what it holds on the device."""
@@ -90,7 +90,7 @@ class SnapshotUnit:
             )
         try:
             await self._get_to_know(await self._peer.snapshot(self._keys))
-            command, value = named_value(self.device, self.profile, name, argument)
+            command = named(self.device, self.profile, name, argument)
             objects = await self._peer.snapshot(self._keys)
         except (Unreachable, DataError) as error:
             raise Refused(f"{self.device.id}: nothing was written: {error}") from error
@@ -100,10 +100,10 @@ class SnapshotUnit:
         self._dwell.check(command, argument, time.monotonic())
         self._dwell.note(command, argument, time.monotonic())
         try:
-            await self._peer.write(command, value)
+            await self._peer.write(command, argument)
         except Refused as error:
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
-        await self._read_back(command.key, value, f"{name} {argument}")
+        await self._read_back(command.key, command.raw(argument), f"{name} {argument}")
 
     async def introduce(self) -> str:
         """What the device says of itself."""

@@ -7,6 +7,7 @@ from typing import Any
 from wattcast_agent.devices.decode import Raw
 from wattcast_agent.devices.login import Login
 from wattcast_agent.devices.reach import nobody_listens
+from wattcast_configs.command import Command
 from wattcast_core.errors import (
     DataError,
     LoginRefused,
@@ -155,14 +156,15 @@ class SnmpPeer:
             last = told[-1][0] if told else oid
         return dict(list(rows.items())[:most])
 
-    async def set(self, oid: str, value: int) -> None:
-        """Write one integer.
+    async def write(self, command: Command, argument: str) -> None:
+        """Write a named command's integer.
 
         Raises:
             Refused: the device says no; an error status of 0 with an exception value counts so.
             Unreachable: no answer (the write may have happened), or the login is refused.
         """
-        pair = (rfc1902.ObjectName(oid), rfc1902.Integer32(value))
+        oid = command.oid
+        pair = (rfc1902.ObjectName(oid), rfc1902.Integer32(int(command.raw(argument))))
         status, _, binds = await self._ask(cmdgen.SetCommandGenerator(), [pair])
         if status:
             raise Refused(f"{self.address}: {status.prettyPrint()}")

@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 from wattcast_agent.devices import plan, probe
-from wattcast_agent.devices.allowed import Dwell, named_value, unmet
+from wattcast_agent.devices.allowed import Dwell, named, unmet
 from wattcast_agent.devices.decode import Objects, Raw, decode
 from wattcast_agent.devices.patience import Patience
 from wattcast_agent.devices.snmp import SnmpPeer
 from wattcast_configs.profile import Check, Command, Profile
 from wattcast_configs.rack import Device
-from wattcast_core.errors import DataError, Refused, Unreachable
+from wattcast_core.errors import DataError, ForeignDevice, Refused, Unreachable
 
 _LOOK_AGAIN = 600  # polls after which new outlets and sensors are looked for
 _SYSTEM = {"sysDescr": "1.3.6.1.2.1.1.1.0", "sysObjectID": "1.3.6.1.2.1.1.2.0"}
@@ -61,7 +61,7 @@ class SnmpUnit:
             Unreachable: no answer; whether it was written is unknown.
             DataError: it said yes, but the value is not there; it may come or not.
         """
-        command, value = named_value(self.device, self.profile, name, argument)
+        command = named(self.device, self.profile, name, argument)
         if not (self._peer.secure or self.device.isolated):
             raise Refused(
                 f"{self.device.id}: writing needs SNMPv3 with auth_key and priv_key, "
@@ -75,12 +75,12 @@ class SnmpUnit:
         self._dwell.check(command, argument, time.monotonic())
         self._dwell.note(command, argument, time.monotonic())
         try:
-            await self._peer.set(command.oid, int(value))
+            await self._peer.write(command, argument)
         except Refused as error:
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
         oid = command.read_back or command.oid
         shown = (await self._peer.get([oid])).get(oid)
-        if shown != value:
+        if shown != command.raw(argument):
             raise DataError(f"{self.device.id} took {name} {argument}, but still shows {shown}")
 
     async def introduce(self) -> str:
@@ -117,9 +117,14 @@ class SnmpUnit:
         spread = plan.spread(self._family, self._rows)
         await self._see(plan.units_of(spread))
         scaled = plan.scaled(spread, self._seen)
-        await self._see(plan.keys_of(scaled.point))
-        if not self._seen:
-            raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
+        wanted = plan.keys_of(scaled.point)
+        await self._see(wanted)
+        if self._seen.keys().isdisjoint(wanted):
+            says = probe.introduced(await self.introduce())
+            raise ForeignDevice(
+                f"{self._peer.address} has no object of profile {self._family.name}{says};"
+                " give another profile"
+            )
         self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1

@@ -51,7 +51,7 @@ class Worker:
     """Reads its members one after the other; those that failed last come last.
 
     Attributes:
-        every_real_s: least real seconds between two sweeps; 0 = at every beat.
+        every_real_s: least real seconds between two sweeps, may change; 0 = at every beat.
         prompt: whether its last sweep was quick; a beat waits only for those.
         fresh: answers since they were last taken, by name.
     """
@@ -61,10 +61,8 @@ class Worker:
         members: Sequence[Member],
         now: Callable[[], datetime],
         done: Callable[[float], None],
-        *,
         patience_real_s: float,
-        every_real_s: float = 0.0,
-        offset_real_s: float = 0.0,
+        turn: float = 0.0,
     ) -> None:
         """Wire a worker.
 
@@ -73,16 +71,15 @@ class Worker:
             now: the data clock.
             done: told of each good reading, with the monotonic time at which it was due.
             patience_real_s: a sweep that takes longer is not prompt.
-            every_real_s: as the attribute.
-            offset_real_s: between the first two sweeps, so that workers take turns later on.
+            turn: share of a period between the first two sweeps, so that workers take turns later.
         """
-        self.every_real_s = every_real_s
+        self.every_real_s = 0.0
         self.prompt = True
         self.fresh: dict[str, Told] = {}
         self._members = list(members)
         self._now, self._done = now, done
         self._patience_real_s = patience_real_s
-        self._next_s, self._wait_s = 0.0, offset_real_s or every_real_s
+        self._next_s, self._turn = 0.0, turn
         self._failed: dict[str, bool] = {}
         self._backoffs = {m.name: Backoff(m.name) for m in members}
         self._sweep: asyncio.Task[None] | None = None
@@ -98,6 +95,11 @@ class Worker:
         self._sweep = asyncio.create_task(self._read_all(due_s))
         return self._sweep
 
+    @property
+    def busy(self) -> bool:
+        """Whether a sweep is under way."""
+        return self._sweep is not None and not self._sweep.done()
+
     async def close(self) -> None:
         """End the sweep under way."""
         if self._sweep is not None:
@@ -106,9 +108,11 @@ class Worker:
 
     def _after(self, due_s: float) -> float:
         """When the next sweep is due: on the old beat, however late this one is."""
-        wait_s, self._wait_s = self._wait_s, self.every_real_s
-        missed = (due_s - self._next_s) // wait_s if wait_s and self._next_s else 0.0
-        return (self._next_s or due_s) + (missed + 1) * wait_s
+        every_s = self.every_real_s
+        if not self._next_s or not every_s:
+            return due_s + self._turn * every_s
+        missed = max(0.0, (due_s - self._next_s) // every_s)
+        return self._next_s + (missed + 1) * every_s
 
     async def _read_all(self, due_s: float) -> None:
         began_s = asyncio.get_running_loop().time()

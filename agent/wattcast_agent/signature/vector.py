@@ -15,14 +15,17 @@ _RATES = {
     "disk_read_bytes_per_s": "disk_read_bytes_total",
     "disk_write_bytes_per_s": "disk_write_bytes_total",
     "disk_io_per_s": "disk_io_total",
+    "memory_bandwidth_bytes_per_s": "memory_bandwidth_bytes_total",
+    "llc_misses_per_s": "llc_misses_total",
 }
+_USER_LOAD, _USER_LOAD_TOTAL = "user_load", "user_load_total"
 _BUSY, _CPU, _PRESSURE = (
     "cpu_busy_seconds_total",
     "cpu_seconds_total",
     "memory_pressure_seconds_total",
 )
-GAUGES = frozenset({"cpu_freq_mhz", "load1", "memory_used_pct", "swap_used_pct"})
-COUNTERS = frozenset({*_RATES.values(), _BUSY, _CPU, _PRESSURE})
+GAUGES = frozenset({"cpu_freq_mhz", "load1", "memory_used_pct", "swap_used_pct", _USER_LOAD})
+COUNTERS = frozenset({*_RATES.values(), _BUSY, _CPU, _PRESSURE, _USER_LOAD_TOTAL})
 AIR = {"inlet_temperature_c": "temperature_c", "inlet_humidity_pct": "humidity_pct"}
 
 Mean = Callable[[str], float]
@@ -50,6 +53,9 @@ def _value(name: str, mean: Mean, counted: Counted, air: Mean) -> float:
         return counted(_RATES[name]).per_s
     if name in AIR:
         return air(AIR[name])
+    if name == "user_load_value":
+        rate = counted(_USER_LOAD_TOTAL).per_s
+        return rate if math.isfinite(rate) else mean(_USER_LOAD)
     if name in GAUGES:
         return mean(name)
     if name == "cpu_pct":

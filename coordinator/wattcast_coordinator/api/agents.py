@@ -16,8 +16,12 @@ from wattcast_core.messages import (
     Ack,
     AgentMessage,
     Batch,
+    Beat,
     CoordinatorMessage,
+    Copied,
+    Copy,
     Hello,
+    Lease,
     Rejected,
     Welcome,
 )
@@ -51,6 +55,12 @@ class AgentHandler(Protocol):
 
     async def on_result(self, result: CommandResult) -> None:
         """Take note of what became of a command."""
+
+    async def on_beat(self, agent: str, beat: Beat) -> Lease | None:
+        """Who reads the agent's rack; None if that cannot be told now."""
+
+    async def on_copy(self, agent: str, copy: Copy) -> bool:
+        """Keep a rack's safety state; True when it is in etcd."""
 
     async def on_gone(self, agent: str) -> None:
         """Take note that an agent's stream ended."""
@@ -191,6 +201,12 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
                 await link.seen.put(await self._handler.see(link.agent, message))
             case CommandResult():
                 await self._handler.on_result(message)
+            case Beat():
+                if (lease := await self._handler.on_beat(link.agent, message)) is not None:
+                    link.outgoing.put_nowait(lease)
+            case Copy():
+                if await self._handler.on_copy(link.agent, message):
+                    link.outgoing.put_nowait(Copied(message.number))
             case Hello():
                 raise DataError(f"agent {link.agent}: a second Hello on the same stream")
             case _:

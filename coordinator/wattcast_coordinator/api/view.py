@@ -184,12 +184,17 @@ class LeaderView(Snapshot):
 
 
 class AgentView(Snapshot):
-    """An agent; last_seen is the data time of its last batch."""
+    """An agent; last_seen is the data time of its last batch.
+
+    ``reads`` is false for one that stands by; ``monitoring`` says where nobody stands by.
+    """
 
     id: str
     rack: str
     connected: bool
     last_seen: datetime | None = None
+    reads: bool = True
+    monitoring: str = ""
 
 
 class StoreView(Snapshot):

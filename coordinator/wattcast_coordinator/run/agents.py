@@ -1,19 +1,33 @@
 """What the coordinator does with what agents say."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from wattcast_configs.site import Site
+from wattcast_coordinator.coord.racks import RackLease
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.run.board import Board
-from wattcast_coordinator.run.screen import Screened, screen
+from wattcast_coordinator.run.screen import Screened, screen, within
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
 from wattcast_core.commands import CommandResult
-from wattcast_core.errors import StoreUnavailable, Unreachable
-from wattcast_core.messages import SPOKEN_VERSIONS, Batch, Hello, Rejected, Welcome
+from wattcast_core.errors import StoreUnavailable, Unreachable, WattcastError
+from wattcast_core.messages import (
+    SPOKEN_VERSIONS,
+    Batch,
+    Beat,
+    Copy,
+    Hello,
+    Lease,
+    Rejected,
+    Welcome,
+)
+
+_LEASES_SINCE = 3  # version of the protocol
+_log = logging.getLogger(__name__)
 
 _AGAIN_REAL_S = 0.5
 
@@ -56,7 +70,9 @@ class Handler:
             return Rejected("this coordinator does not lead now; try the leader, or again")
         if why := self._misfit(hello, token):
             return Rejected(why)
-        self._board.racks[hello.rack] = hello.agent
+        self._board.agent_racks[hello.agent] = hello.rack
+        if not (set(hello.versions) >= {_LEASES_SINCE} and self._is_others(hello)):
+            self._board.racks[hello.rack] = hello.agent
         await self.joined(hello)
         return Welcome(
             max(set(hello.versions) & set(SPOKEN_VERSIONS)),
@@ -73,6 +89,7 @@ class Handler:
         if not self._token():
             raise Unreachable("this coordinator does not lead any more; look for the leader")
         now = self._clock.now(time.time())
+        batch = await self._own(agent, batch, now)
         screened = screen(batch, now + timedelta(seconds=self._ahead_s))
         await self._complain(agent, screened, now)
         self._board.take(agent, screened.batch, now)
@@ -88,6 +105,60 @@ class Handler:
                 await asyncio.sleep(_AGAIN_REAL_S)
             else:
                 return await self._note_store("")
+
+    async def on_beat(self, agent: str, beat: Beat) -> Lease | None:
+        """Renew the lease of the agent's rack, or grant it."""
+        rack, now_s = self._board.agent_racks.get(agent, ""), asyncio.get_running_loop().time()
+        leases, at = self._board.leases, self._clock.now(time.time())
+        if leases is None or not self._token():
+            return None
+        before = leases.of(rack)
+        try:
+            lease = await leases.beat(
+                rack, agent, now_s, at, epoch=beat.epoch, leaving=beat.leaving
+            )
+        except WattcastError as error:
+            _log.warning("lease of rack %s: %s", rack, error)
+            return None
+        await self._note_lease(before, lease, at)
+        redundant = leases.redundant(rack, self._board.agent_racks, now_s)
+        self._board.redundant[rack] = redundant
+        copy = lease.copy if lease.holder == agent and not beat.holding else ""
+        return Lease(beat.sent_real_s, time.time(), lease.epoch, lease.holder, redundant, copy)
+
+    async def on_copy(self, agent: str, copy: Copy) -> bool:
+        """Keep a holder's safety state in etcd, for whoever takes over."""
+        rack, leases = self._board.agent_racks.get(agent, ""), self._board.leases
+        try:
+            return leases is not None and await leases.keep(rack, agent, copy.text)
+        except WattcastError as error:
+            _log.warning("safety state of rack %s: %s", rack, error)
+            return False
+
+    def _is_others(self, hello: Hello) -> bool:
+        return self._board.leases is not None and self._board.leases.of(hello.rack).holder not in (
+            "",
+            hello.agent,
+        )
+
+    async def _note_lease(self, before: RackLease, lease: RackLease, at: datetime) -> None:
+        if lease.holder:
+            self._board.racks[lease.rack] = lease.holder
+        if lease.epoch != before.epoch and before.holder not in ("", lease.holder):
+            text = f"{lease.holder} took over rack {lease.rack} from {before.holder}"
+            await self.tell(RaiseEvent(Severity.WARNING, "takeover", text, at))
+
+    async def _own(self, agent: str, batch: Batch, now: datetime) -> Batch:
+        """Without what was read while another agent held the rack: that one's rows count."""
+        leases, rack = self._board.leases, self._board.agent_racks.get(agent, "")
+        lease = leases.of(rack) if leases is not None else RackLease(rack)
+        if not lease.holder:
+            return batch
+        own = within(batch, lease.spans(agent))
+        if own is not batch and any(map(len, (batch.samples, batch.signatures))):
+            text = f"{agent} read rack {lease.rack} while {lease.holder} held it; dropped"
+            await self._once(agent, "not_holder", text, now)
+        return own
 
     async def _complain(self, agent: str, screened: Screened, now: datetime) -> None:
         """Tell once an agent and kind what is wrong with its data."""

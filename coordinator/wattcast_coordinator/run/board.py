@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from wattcast_coordinator.aggregate.usage import UsageMeter
+from wattcast_coordinator.coord.racks import Racks
 from wattcast_coordinator.ports import MoveState, MoveStatus, RaiseEvent, Severity
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
@@ -31,7 +32,10 @@ class Board:
         self.signatures: dict[str, Signature] = {}
         self.devices: dict[str, DeviceState] = {}
         self.agents: dict[str, datetime] = {}
-        self.racks: dict[str, str] = {}
+        self.racks: dict[str, str] = {}  # rack -> the agent that reads it
+        self.agent_racks: dict[str, str] = {}
+        self.redundant: dict[str, bool] = {}
+        self.leases: Racks | None = None  # while this coordinator leads
         self.placement: dict[str, str] = {}
         self.usage = UsageMeter()
         self.moves: dict[str, MoveStatus] = {}

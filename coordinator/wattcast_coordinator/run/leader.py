@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
+from wattcast_coordinator.coord.racks import Racks
 from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
@@ -46,12 +47,14 @@ class Leader:
             raise _cause(group) from group
         finally:
             self._view.leader = LeaderView()
+            self._parts.board.leases = None
 
     async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
         keeper, intents = StateKeeper(leadership, self._parts.site.name), Intents(leadership)
         state = await self._load(keeper)
         await self._observe_placement(intents)
+        await self._take_up_racks(leadership)
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -63,6 +66,13 @@ class Leader:
             upkeep = Upkeep(self._parts)
             tasks.create_task(upkeep.run())
             await self._cycles(state, keeper, actions, upkeep)
+
+    async def _take_up_racks(self, leadership: Leadership) -> None:
+        racks = Racks(leadership, asyncio.get_running_loop().time())
+        for problem in await racks.load():
+            event = RaiseEvent(Severity.CRITICAL, "lease", problem, self._parts.now())
+            await self._parts.tell(event)
+        self._parts.board.leases = racks
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""

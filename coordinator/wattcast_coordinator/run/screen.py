@@ -19,8 +19,9 @@ from wattcast_core.columns import (
 )
 from wattcast_core.messages import Batch
 from wattcast_core.samples import Quality
-from wattcast_core.units import FloatArray
+from wattcast_core.units import EPOCH, FloatArray
 
+_FOREVER_MS = 1 << 62
 _INVALID = QUALITIES.index(Quality.INVALID)
 _FLOW = ("power_w", "apparent_power_va", "current_a")
 _FED = ("device", "inlet", "output", "bank", "outlet")  # load draws from the feed: never negative
@@ -59,6 +60,32 @@ def screen(batch: Batch, last: datetime) -> Screened:
         devices=tuple(d for d in batch.devices if d.at <= last),
     )
     return Screened(sound, _rows(batch) - _rows(sound), bad_samples + bad_signatures)
+
+
+def within(batch: Batch, spans: Sequence[tuple[datetime, datetime | None]]) -> Batch:
+    """What of a batch lies in the time spans; a step belongs to whoever was there at its end."""
+    if any(begin == EPOCH and end is None for begin, end in spans):
+        return batch
+    bounds = [(milliseconds(a), milliseconds(b) if b else _FOREVER_MS) for a, b in spans]
+
+    def inside(at_ms: IntArray) -> BoolArray:
+        fits = [(begin <= at_ms) & (at_ms < end) for begin, end in bounds]
+        return np.asarray(np.logical_or.reduce([np.zeros(len(at_ms), bool), *fits]))
+
+    samples, signatures = SampleColumns.of(batch.samples), SignatureColumns.of(batch.signatures)
+    ends_ms = signatures.at_ms + (1000 * signatures.step_s).astype(np.int64) - 1
+    own = replace(
+        batch,
+        samples=samples.take(np.flatnonzero(inside(samples.at_ms))),
+        signatures=signatures.take(np.flatnonzero(inside(ends_ms))),
+        forecasts=tuple(f for f in batch.forecasts if inside(_one(f.issued_at)).all()),
+        devices=tuple(d for d in batch.devices if inside(_one(d.at)).all()),
+    )
+    return own if _rows(own) < _rows(batch) else batch
+
+
+def _one(at: datetime) -> IntArray:
+    return np.array([milliseconds(at)], np.int64)
 
 
 def _samples(columns: SampleColumns) -> tuple[SampleColumns, int]:

@@ -121,7 +121,7 @@ class LiveView:
             plan=self.plan,
             reaction_ms=_reaction(self._board.reactions_real_s),
             leader=self.leader,
-            agents=tuple(self._agent(rack, name) for rack, name in self._board.racks.items()),
+            agents=tuple(self._agent(*pair) for pair in sorted(self._agents().items())),
             store=StoreView(
                 samples=counts.samples,
                 signatures=counts.signatures,
@@ -208,10 +208,20 @@ class LiveView:
             duration_s=self._board.durations_real_s.get(intent.id),
         )
 
-    def _agent(self, rack: str, name: str) -> AgentView:
-        connected = name in self._parts.agents.connected
-        heard = self._board.agents.get(name)
-        return AgentView(id=name, rack=rack, connected=connected, last_seen=heard)
+    def _agents(self) -> dict[str, str]:
+        """Agent -> its rack."""
+        reading = {name: rack for rack, name in self._board.racks.items()}
+        return reading | self._board.agent_racks
+
+    def _agent(self, name: str, rack: str) -> AgentView:
+        return AgentView(
+            id=name,
+            rack=rack,
+            connected=name in self._parts.agents.connected,
+            last_seen=self._board.agents.get(name),
+            reads=self._board.racks.get(rack) == name,
+            monitoring="" if self._board.redundant.get(rack) else "monitoring not redundant",
+        )
 
 
 def _reaction(real_s: Sequence[float]) -> ReactionView:

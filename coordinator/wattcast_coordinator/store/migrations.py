@@ -142,7 +142,12 @@ _FEEDS: tuple[Statement, ...] = (
     ),
     "INSERT INTO rollup_due SELECT DISTINCT ts FROM samples_1m",
 )
-VERSIONS = (_FIRST, (*_TAGS_APART, *_CORDS, *_MINUTES, *_WHO_AND_WHAT), _FEEDS)
+_USER_LOAD: tuple[Statement, ...] = tuple(
+    f"ALTER TABLE {table} ADD COLUMN {name} DOUBLE PRECISION"
+    for table in ("signatures", "signatures_1m")
+    for name in ("memory_bandwidth_bytes_per_s", "llc_misses_per_s", "user_load_value")
+)
+VERSIONS = (_FIRST, (*_TAGS_APART, *_CORDS, *_MINUTES, *_WHO_AND_WHAT), _FEEDS, _USER_LOAD)
 
 
 def migrate(engine: Engine, wanted: int = len(VERSIONS)) -> int:

@@ -123,11 +123,20 @@ def hold(series: FloatArray) -> tuple[FloatArray, BoolArray]:
 
 
 def _scale(power: FloatArray) -> FloatArray:
-    low, high = np.quantile(power, (0.1, 0.9), axis=1)
+    low, high = (_quantile(np.sort(power, axis=1), share) for share in (0.1, 0.9))
     floor = np.maximum(_FLOOR_SHARE * np.abs(power).mean(axis=1), _FLOOR_W)
     spread: FloatArray = np.maximum(0.39 * (high - low), 0.5 * power.std(axis=1))
     scale: FloatArray = np.maximum(spread, floor)
     return scale
+
+
+def _quantile(ordered: FloatArray, share: float) -> FloatArray:
+    """As ``numpy.quantile`` of sorted rows, which would load numpy.ma: 4 MB on an edge box."""
+    place = share * (ordered.shape[1] - 1)
+    below = int(place)
+    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
+    between: FloatArray = low + (place - below) * (high - low)
+    return between
 
 
 def _cpu(cpu_pct: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:

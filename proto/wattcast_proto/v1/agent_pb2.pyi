@@ -508,12 +508,15 @@ class AtsCommand(_message.Message):
     ATS_FIELD_NUMBER: _builtins.int
     FROM_SOURCE_FIELD_NUMBER: _builtins.int
     TO_SOURCE_FIELD_NUMBER: _builtins.int
+    MOST_A_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     token: _builtins.int
     expires_real_s: _builtins.float
     ats: _builtins.str
     from_source: _builtins.str
     to_source: _builtins.str
+    most_a: _builtins.float
+    """what the target can take more and the old one take back; 0 = not told"""
     def __init__(
         self,
         *,
@@ -523,10 +526,11 @@ class AtsCommand(_message.Message):
         ats: _builtins.str = ...,
         from_source: _builtins.str = ...,
         to_source: _builtins.str = ...,
+        most_a: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ats", b"ats", "expires_real_s", b"expires_real_s", "from_source", b"from_source", "id", b"id", "to_source", b"to_source", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ats", b"ats", "expires_real_s", b"expires_real_s", "from_source", b"from_source", "id", b"id", "most_a", b"most_a", "to_source", b"to_source", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -630,30 +634,158 @@ class Rejected(_message.Message):
 Global___Rejected: _TypeAlias = Rejected  # noqa: Y015
 
 @_typing.final
+class Beat(_message.Message):
+    """Since version 3. An agent beats every second; the Lease that answers tells the time, and who of a
+    rack's agents reads its devices.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_REAL_S_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HOLDING_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
+    sent_real_s: _builtins.float
+    """the agent's clock"""
+    epoch: _builtins.int
+    """of the newest lease it knows of"""
+    holding: _builtins.bool
+    """it reads the devices"""
+    leaving: _builtins.bool
+    """it stops now: give the lease to its partner"""
+    def __init__(
+        self,
+        *,
+        sent_real_s: _builtins.float = ...,
+        epoch: _builtins.int = ...,
+        holding: _builtins.bool = ...,
+        leaving: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "holding", b"holding", "leaving", b"leaving", "sent_real_s", b"sent_real_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Beat: _TypeAlias = Beat  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_REAL_S_FIELD_NUMBER: _builtins.int
+    REAL_S_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    REDUNDANT_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
+    sent_real_s: _builtins.float
+    """of the Beat that is answered"""
+    real_s: _builtins.float
+    """the coordinator's clock"""
+    epoch: _builtins.int
+    """rises whenever another agent takes over"""
+    holder: _builtins.str
+    """agent that reads the devices"""
+    redundant: _builtins.bool
+    """another agent of the rack stands by"""
+    copy: _builtins.str
+    """safety state of the rack, for a holder that took over"""
+    def __init__(
+        self,
+        *,
+        sent_real_s: _builtins.float = ...,
+        real_s: _builtins.float = ...,
+        epoch: _builtins.int = ...,
+        holder: _builtins.str = ...,
+        redundant: _builtins.bool = ...,
+        copy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "epoch", b"epoch", "holder", b"holder", "real_s", b"real_s", "redundant", b"redundant", "sent_real_s", b"sent_real_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class Copy(_message.Message):
+    """The safety state of a rack with two agents, kept for the partner before a switch is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copy: _TypeAlias = Copy  # noqa: Y015
+
+@_typing.final
+class Copied(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """all up to this one are in etcd"""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copied: _TypeAlias = Copied  # noqa: Y015
+
+@_typing.final
 class AgentMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HELLO_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
     def batch(self) -> Global___Batch: ...
     @_builtins.property
     def result(self) -> Global___CommandResult: ...
+    @_builtins.property
+    def beat(self) -> Global___Beat: ...
+    @_builtins.property
+    def copy(self) -> Global___Copy: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         batch: Global___Batch | None = ...,
         result: Global___CommandResult | None = ...,
+        beat: Global___Beat | None = ...,
+        copy: Global___Copy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result", "beat", "copy"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -667,6 +799,8 @@ class CoordinatorMessage(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    COPIED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -675,6 +809,10 @@ class CoordinatorMessage(_message.Message):
     def command(self) -> Global___AtsCommand: ...
     @_builtins.property
     def rejected(self) -> Global___Rejected: ...
+    @_builtins.property
+    def lease(self) -> Global___Lease: ...
+    @_builtins.property
+    def copied(self) -> Global___Copied: ...
     def __init__(
         self,
         *,
@@ -682,12 +820,14 @@ class CoordinatorMessage(_message.Message):
         ack: Global___Ack | None = ...,
         command: Global___AtsCommand | None = ...,
         rejected: Global___Rejected | None = ...,
+        lease: Global___Lease | None = ...,
+        copied: Global___Copied | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "kind", b"kind", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "kind", b"kind", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected", "lease", "copied"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -3,7 +3,6 @@
 import asyncio
 import bz2
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -132,6 +131,41 @@ def ups():
     return record
 
 
+def epdu():
+    """A three-phase Eaton ePDU as the second of a chain; its temperature is in F, one probe bad."""
+    base = "1.3.6.1.4.1.534.6.6.7"
+    record = {f"{base}.3.5.1.4.1.1": (INT, 3000), f"{base}.1.2.1.9.1": (INT, 1)}
+    for row, kind in enumerate((2, 3, 4, 5, 1), 1):  # neutral first, then three phases, a stray
+        record[f"{base}.3.3.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.3.1.4.1.1.{row}"] = (INT, 1000 * row)
+    for row, kind in enumerate((2, 5), 1):
+        record[f"{base}.3.2.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.2.1.3.1.1.{row}"] = (INT, 230_000 if kind == 2 else 400_000)
+    for row, kind in enumerate((1, 4), 1):  # the second is the total again
+        record[f"{base}.3.4.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.4.1.4.1.1.{row}"] = (INT, 1000 * row)
+    for n, (status, value) in enumerate(((1, 770), (-1, 32)), 1):
+        record[f"{base}.7.1.1.3.1.{n}"] = (INT, status)
+        record[f"{base}.7.1.1.4.1.{n}"] = (INT, value)
+    for n, state in enumerate((1, 0, 3), 1):
+        record[f"{base}.6.4.1.3.1.{n}"] = (INT, 500)
+        record[f"{base}.6.6.1.2.1.{n}"] = (INT, state)
+    return record
+
+
+def ems(units):
+    """Two sensors of modules, one of them lost, and the older table with the same readings."""
+    base = "1.3.6.1.4.1.318.1.1.10"
+    record = {f"{base}.3.12.11.0": (INT, units)} if units else {}
+    for n, contact in ((1, 2), (2, 3)):
+        record[f"{base}.4.2.3.1.5.0.{n}"] = (INT, 77)
+        record[f"{base}.4.2.3.1.6.0.{n}"] = (INT, 40)
+        record[f"{base}.4.2.3.1.7.0.{n}"] = (INT, contact)
+        record[f"{base}.3.13.1.1.3.{n}"] = (INT, 77)
+        record[f"{base}.3.13.1.1.10.{n}"] = (INT, contact)
+    return record
+
+
 RECORDS = {
     "rpdu2": rpdu2(),
     "pdu2": pdu2(),
@@ -152,10 +186,21 @@ RECORDS = {
     ),
     "eaton-ats": eaton_ats(),
     "ups": ups(),
+    "epdu": epdu(),
+    "ems-c": ems(1),
+    "ems-f": ems(2),
+    "ems-untold": ems(0),
+    "ups-namesake": {"1.3.6.1.2.1.33.1.1.1.0": (TEXT, "CPS")},
+    "apc-ups-and-sensor": ems(1) | {"1.3.6.1.4.1.318.1.1.1.2.2.1.0": (INT, 75)},
     "public": ats(),  # what SNMPv3 sees
 }
 
-RECORDED = ("apc-8641", "apc-7902b", "apc-8932")  # of real devices, from PyPI's snmpsim-data (BSD)
+
+RECORDED = (  # of real devices, from PyPI's snmpsim-data (BSD)
+    *("UPS/apc-8641", "UPS/apc-7902b", "UPS/apc-8932", "iot/geist-temperature-sensor"),
+    *("UPS/emerson-network-power", "UPS/huawei-gse200m", "UPS/phoenixtec-power"),
+    *("UPS/vertiv-power", "UPS/eaton-93e-80"),
+)
 
 
 def lines(record):
@@ -179,12 +224,11 @@ def sim(tmp_path_factory):
     folder = tmp_path_factory.mktemp("snmpsim")
     for name, record in RECORDS.items():
         (folder / f"{name}.snmprec").write_text(lines(record))
-    recorded = Path(snmpsim_data.__file__).parent / "data" / "UPS"
     for name in RECORDED:
-        shutil.copy(recorded / f"{name}.snmprec", folder)
-    (folder / "eaton-93e.snmprec").write_bytes(
-        bz2.decompress((recorded / "eaton-93e-80.snmprec.bz2").read_bytes())
-    )
+        path = Path(snmpsim_data.__file__).parent / "data" / f"{name}.snmprec"
+        packed = path.with_name(f"{path.name}.bz2")
+        found = bz2.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
+        (folder / path.name).write_bytes(found)
     port = free_port()
     words = [str(Path(sys.executable).with_name("snmpsim-command-responder"))]
     words += [f"--data-dir={folder}", f"--cache-dir={folder}/cache", "--logging-method=null"]

@@ -89,7 +89,7 @@ async def test_recordings_of_real_rack_pdus(read, record, device_w, switched, me
 
 
 async def test_a_recording_of_a_real_ups(read):
-    got, state = await read("rfc1628_ups", "eaton-93e")
+    got, state = await read("rfc1628_ups", "eaton-93e-80")
     assert (state.quality, state.problem) == (Quality.GOOD, "")
     assert [got[f"output.1.L{n}.power_w"].value for n in (1, 2, 3)] == [5100, 3600, 2700]
     assert got["ups.battery_charge_pct"].value == 100

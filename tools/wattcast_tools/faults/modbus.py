@@ -18,6 +18,7 @@ POISON = 0x4800  # as the high word of a f32: 131072; as a u16: 18432
 WAKE_REAL_S = 2.0
 _DRIP_REAL_S = 0.25  # a byte; a device's timeout is 0.5 s
 _NAP_REAL_S = 5.0  # without a request it falls asleep
+_READS, _ILLEGAL_FUNCTION = (3, 4), 1
 _EACH = 4  # strays, wrong units and the like come at every fourth request
 
 Registers = Callable[[], Mapping[int, int]]
@@ -225,7 +226,8 @@ class Device:
                 while (frame := unwrap_tcp(data)) is not None:
                     data, number = data[frame[3] :], number + 1
                     self.answered += 1
-                    await habit(self._turn(writer, frame, number))
+                    turn = self._turn(writer, frame, number)
+                    await (habit if turn.pdu[0] in _READS else none)(turn)
         except (OSError, ModbusError):
             pass  # the reader went away, or is as odd as this device
         finally:
@@ -240,9 +242,11 @@ class Device:
         return Turn(self, writer, transaction, unit, pdu, self._truth(pdu), number)
 
     def _truth(self, pdu: bytes) -> bytes:
+        if pdu[0] not in _READS or len(pdu) != 5:
+            return bytes([pdu[0] | 0x80, _ILLEGAL_FUNCTION])
         start, count = struct.unpack(">HH", pdu[1:5])
         held = self.registers()
         words = [held.get(address) for address in range(start, start + count)]
-        if pdu[0] not in (3, 4) or None in words:
+        if None in words:
             return bytes([pdu[0] | 0x80, ILLEGAL_ADDRESS])
         return bytes([pdu[0], 2 * count]) + struct.pack(f">{count}H", *words)

@@ -91,7 +91,7 @@ class One:
         """Its entry in the rack file."""
         modbus_profile = _MODBUS_SLEEPY if self.fault == "wake_up" else _MODBUS
         profile = modbus_profile if isinstance(self.peer, modbus.Device) else _SNMP
-        login = Snmp(community=f"env:{COMMUNITY_ENV}")
+        login = Snmp(community=f"env:{COMMUNITY_ENV}") if self.protocol == "snmp" else Snmp()
         return Device(self.name, profile.name, "127.0.0.1", self.peer.port, snmp=login)
 
     def _registers(self) -> Mapping[int, int]:

@@ -1,44 +1,41 @@
-"""Composition root: the agent's only clock and wiring."""
+"""The agent at work: its only clock, and what the pure parts asked for."""
 
 import asyncio
-import fcntl
 import logging
-import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol, assert_never
 
-from wattcast_agent import config
 from wattcast_agent.devices.poller import Poll, Poller
-from wattcast_agent.discover.fixed import Fixed
-from wattcast_agent.forecast.forecaster import Forecaster
-from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_agent.link import codec
 from wattcast_agent.link.client import Link
+from wattcast_agent.partner.line import in_force
+from wattcast_agent.run.technician import HOLD, PROVE, RELEASE, TRIAL
+from wattcast_agent.run.watch import Watch
 from wattcast_agent.safety import machine, persist
-from wattcast_agent.safety.state import Answer, Kept, Moment, Write
+from wattcast_agent.safety.state import Answer, Kept, Moment, Safety, Tell, Write
 from wattcast_agent.signature.builder import Builder
 from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
 from wattcast_agent.step import Effect, Forecasts, Inputs, Keep, Send, Setup, State, Wrote, step
-from wattcast_configs.files import load_rack
-from wattcast_configs.profile import Profile
-from wattcast_configs.profiles import load_profiles
 from wattcast_configs.rack import Rack
+from wattcast_core.clock import DataClock
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
-from wattcast_core.errors import ConfigError, DataError, Refused, WattcastError
-from wattcast_core.messages import Batch, Hello, Welcome
+from wattcast_core.errors import DataError, Refused, WattcastError
+from wattcast_core.messages import Batch, Hello, Lease, Welcome
 from wattcast_core.units import epoch_s, from_epoch_s
 
 _log = logging.getLogger("wattcast.agent")
-_SAFETY, _HOLD, _RELEASE = "safety", "hold/", "release/"
+_SAFETY = "safety"
 _FAST_REAL_S = 0.15  # between polls while a switch is expected to move
 _SLACK_REAL_S = 0.02  # on top of the longest of the last polls, before a step's end
+_WRITE_REAL_S = 5.0
+_STAND_BY_REAL_S = 0.2  # between two looks whether to take over
+_COPY_REAL_S = 2.0  # for the partner's copy to be in etcd, before a write
 
 
 class Directory(Protocol):
@@ -61,9 +58,15 @@ class Agent:
     """One rack's agent: polls, builds signatures, forecasts, sends, and obeys within interlocks."""
 
     def __init__(
-        self, rack: Rack, setup: Setup, poller: Poller, spool: Spool, forecasts: Forecasts
+        self,
+        rack: Rack,
+        setup: Setup,
+        poller: Poller,
+        spool: Spool,
+        forecasts: Forecasts,
+        watch: Watch,
     ) -> None:
-        self._rack, self._poller, self._spool = rack, poller, spool
+        self._rack, self._poller, self._spool, self._watch = rack, poller, spool, watch
         self._clock = rack.clock.clock()
         self._commands: list[AtsCommand] = []
         self._wrote: list[Wrote] = []
@@ -72,7 +75,7 @@ class Agent:
         self._due_s = 0.0
         self._durations = deque([0.05], maxlen=10)
         self._nudge = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._stood_by = False
         self._link: Link | None = None
         text = spool.get(_SAFETY)
         moment = self._moment(time.time())
@@ -88,13 +91,16 @@ class Agent:
     async def run(self, directory: Directory) -> None:
         """Serve until ``stop``; closes what it was given."""
         await directory.start()
-        self._link = Link(self._spool, directory, self._hello, self._take)
+        self._link = Link(self._spool, directory, self._hello, self._take, self._watch.beat)
         sending = asyncio.create_task(self._link.run())
         try:
-            await self._carry_out([Keep(self._state.safety.kept), *self._owed])
+            owed = () if self._watch.has_partner else self._owed  # the partner may be at it by now
+            await self._carry_out([Keep(self._state.safety.kept), *owed])
             while not self._stopping:
                 await self._beat_safely()
         finally:
+            await self._poller.rest()
+            await self._watch.leave(self._link)
             sending.cancel()
             with suppress(asyncio.CancelledError):
                 await sending
@@ -110,16 +116,23 @@ class Agent:
         await self._sleep()
 
     async def _beat(self) -> None:
+        if not self._watch.on_duty():
+            await self._stand_by()
+            return
+        if self._watch.copy or self._stood_by:
+            await self._take_over()
         poll, polled, began_s = Poll((), ()), 0.0, time.monotonic()
         if began_s >= self._due_s:
             polled = time.time()
-            poll = await self._poller.poll(self._due_s or began_s)
+            scrape_real_s = _scrape_real_s(self._rack, self._clock, polled)
+            poll = await self._poller.poll(self._due_s or began_s, scrape_real_s)
             self._durations.append(time.monotonic() - began_s)
         real_s = time.time()
         moment = self._moment(real_s)
         if self._unkept is not None:
             self._keep(self._unkept)
-        holds, released = self._spool.under(_HOLD), self._released()
+        holds = in_force(self._spool.under(HOLD))
+        released, proofs = self._taken(RELEASE), self._taken(PROVE)
         # Emptied last: what raises above must not lose them.
         commands, self._commands = tuple(self._commands), []
         wrote, self._wrote = tuple(self._wrote), []
@@ -133,12 +146,47 @@ class Agent:
             wrote=wrote,
             token=self._token,
             holds=holds,
-            released=released,
+            released=tuple(released),
+            proofs=proofs,
+            identities=self._poller.identities,
+            clock=self._watch.clock,
         )
         self._state, effects = step(self._state, inputs, moment.now)
         if polled:
             self._due_s = self._next_poll()
         await self._carry_out(effects)
+
+    async def _stand_by(self) -> None:
+        """The partner reads the devices, and is obeyed."""
+        if not self._stood_by:
+            self._stood_by = True
+            await self._poller.rest()
+        for command in self._commands:
+            _log.warning("command %s is the partner's: this agent stands by", command.id)
+        self._commands = []
+        self._due_s = time.monotonic() + _STAND_BY_REAL_S
+
+    async def _take_over(self) -> None:
+        """Begin where the partner stopped: its tokens, results, dwell and lock-outs hold here."""
+        _log.info("reads the rack's devices from now on")
+        safety: Safety = self._state.safety
+        owed: tuple[Effect, ...] = ()
+        if self._watch.copy:
+            safety, owed = machine.resume(self._inherited(safety.kept), self._moment(time.time()))
+        builder = Builder(self._state.setup.layout, self._rack.agent.step_s)
+        self._state = replace(self._state, safety=safety, builder=builder, devices={})
+        self._stood_by, self._due_s = False, 0.0
+        await self._carry_out([Keep(safety.kept), *owed])
+        if self._unkept is None:
+            self._watch.adopted()
+
+    def _inherited(self, mine: Kept) -> Kept:
+        try:
+            return machine.merge(persist.load(self._watch.copy), mine)
+        except DataError as error:
+            _log.error("the partner's safety state: %s", error)
+            switches = self._state.setup.switches
+            return machine.bar(mine, switches, "what the partner did cannot be read")
 
     async def _sleep(self) -> None:
         """Until the next poll, the end of the step, or something arrives.
@@ -179,32 +227,39 @@ class Agent:
         a, token = self._rack.agent, self._state.safety.kept.highest_token
         return Hello(agent=a.id, rack=a.rack, highest_token=token)
 
-    def _take(self, message: AtsCommand | Welcome) -> None:
+    def _take(self, message: AtsCommand | Welcome | Lease) -> None:
         match message:
             case Welcome(token=token):
                 self._token = max(self._token, token)
             case AtsCommand():
                 self._commands.append(message)
+            case Lease():
+                self._watch.leased(message)
+                return
             case _:
                 assert_never(message)
         self._nudge.set()
 
-    def _released(self) -> tuple[str, ...]:
-        released = tuple(self._spool.under(_RELEASE))
-        for ats in released:
-            self._spool.remove(_RELEASE + ats)
-        return released
+    def _taken(self, prefix: str) -> dict[str, str]:
+        """What a technician at the rack asked for; asked once, done once."""
+        found = self._spool.under(prefix)
+        for ats in found:
+            self._spool.remove(prefix + ats)
+        return found
 
     async def _carry_out(self, effects: Iterable[Effect]) -> None:
-        kept = True
+        effects, kept = tuple(effects), True
+        writes = any(isinstance(effect, Write) for effect in effects)
         for effect in effects:
             match effect:
                 case Keep():
-                    kept = self._keep(effect.kept)
+                    kept = self._keep(effect.kept) and await self._copy(effect.kept, wait=writes)
                 case Write():
                     self._wrote.append(await self._write(effect.command, kept=kept))
                 case Answer():
                     self._answer(effect.result)
+                case Tell():
+                    self._tell(effect)
                 case Send():
                     self._send(effect.batch)
                 case _:
@@ -221,13 +276,24 @@ class Agent:
         self._unkept = None
         return True
 
+    async def _copy(self, kept: Kept, *, wait: bool) -> bool:
+        """Have it kept for the partner; a write waits until it is."""
+        if self._link is None or not (self._watch.has_partner and self._watch.on_duty()):
+            return True
+        number = self._link.copy(persist.dump(kept))
+        return not wait or await self._link.copied(number, _COPY_REAL_S)
+
     async def _write(self, command: AtsCommand, *, kept: bool) -> Wrote:
         if not kept:
-            return Wrote(command, "the command could not be kept on disk first", sent=False)
+            why = "the command could not be kept first, on disk or for the partner"
+            return Wrote(command, why, sent=False)
         if time.time() >= command.expires_real_s:
             return Wrote(command, "expired just before the write", sent=False)
         try:
-            await self._poller.prefer(command.ats, command.to_source)
+            async with asyncio.timeout(_WRITE_REAL_S):
+                await self._poller.prefer(command.ats, command.to_source)
+        except TimeoutError:
+            return Wrote(command, f"no answer within {_WRITE_REAL_S:g} s")
         except Refused as error:
             return Wrote(command, str(error), sent=False)
         except WattcastError as error:
@@ -240,6 +306,13 @@ class Agent:
         _log.info("command %s for %s, token %d: %s", result.id, result.ats, result.token, text)
         if self._link is not None:
             self._link.answer(result)
+
+    def _tell(self, tell: Tell) -> None:
+        _log.info("commissioning of %s: %s", tell.ats, tell.text)
+        try:
+            self._spool.put(TRIAL + tell.ats, tell.text)
+        except DataError as error:
+            _log.error("%s", error)
 
     def _send(self, batch: Batch) -> None:
         devices = tuple(self._with_health(d) for d in batch.devices)
@@ -258,107 +331,15 @@ class Agent:
             "spool_dropped_total": float(self._spool.dropped),
             "late_samples_total": float(self._state.builder.late),
             **self._poller.health(),
+            **self._watch.health(),
         }
         full = f"spool was full: {self._spool.dropped} batches lost" if self._spool.dropped else ""
-        problem = "; ".join(filter(None, (device.problem, full)))
+        problem = "; ".join(filter(None, (device.problem, full, self._watch.problem())))
         return replace(device, readings={**device.readings, **health}, problem=problem)
 
 
-def hold(path: Path, ats: str, *, release: bool) -> None:
-    """A technician's hold at the rack, or its release (which also ends a lock-out).
-
-    Args:
-        path: the rack file; its agent may be running.
-        ats: device id.
-        release: end the hold instead of setting it.
-
-    Raises:
-        ConfigError: the rack has no such switch.
-    """
-    rack = load_rack(path)
-    if ats not in {a.id for a in rack.ats}:
-        known = ", ".join(a.id for a in rack.ats) or "none"
-        raise ConfigError(f"{path}: no [[ats]] '{ats}'; known: {known}")
-    spool = _spool(rack, path.parent)
-    if release:
-        spool.remove(_HOLD + ats)
-        spool.put(_RELEASE + ats, "released")
-    else:
-        spool.put(_HOLD + ats, "set at the rack")
-    spool.close()
-
-
-def serve(path: Path, coordinator: str = "") -> None:
-    """Run the agent of a rack file until SIGTERM or SIGINT.
-
-    Args:
-        path: the rack file; relative paths in it count from its folder.
-        coordinator: ``host:port``; overrides the rack file and discovery.
-
-    Raises:
-        ConfigError: rack file, profile or address wrong.
-        DataError: model corrupt, spool damaged.
-        Refused: another agent runs on the same state.
-    """
-    rack = load_rack(path)
-    asyncio.run(_serve(rack, path.parent, coordinator or rack.coordinator.address))
-
-
-async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
-    profiles = load_profiles()
-    setup = config.setup(rack, {name: p.kind for name, p in profiles.items()})
-    directory = Fixed(coordinator) if coordinator else _finder(rack)
-    model = LiteRtModel(*config.model_files(rack.model, base))
-    with _alone(base / rack.agent.state_dir):
-        spool = _spool(rack, base)
-        forecaster = Forecaster(model.predict, model.id)
-        agent = Agent(rack, setup, _poller(rack, profiles), spool, forecaster)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, agent.stop)
-        _log.info(
-            "agent %s: %d devices, %d servers, model %s on %s",
-            rack.agent.id,
-            len(rack.device),
-            len(rack.server),
-            model.id,
-            model.runtime,
-        )
-        await agent.run(directory)
-        spool.close()
-
-
-def _poller(rack: Rack, profiles: Mapping[str, Profile]) -> Poller:
-    clock, a = rack.clock.clock(), rack.agent
-    step_real_s = a.step_s / max(segment.speed for segment in clock.segments)
-    scrape_real_s = a.scrape_real_s if a.scrape_real_s <= step_real_s else step_real_s / 2
-    return Poller(rack, profiles, lambda: clock.now(time.time()), scrape_real_s=scrape_real_s)
-
-
-def _finder(rack: Rack) -> Directory:
-    from wattcast_agent.discover.finder import Finder  # an agent with an address needs no zeroconf
-
-    return Finder(rack.agent.cluster, rack.agent.interface)
-
-
-def _spool(rack: Rack, base: Path) -> Spool:
-    return Spool(base / rack.agent.state_dir / "spool.db", int(time.time() * 1000))
-
-
-@contextmanager
-def _alone(state_dir: Path) -> Iterator[None]:
-    """Two agents on one state would break fencing: hold a lock that ends with the process."""
-    try:
-        state_dir.mkdir(parents=True, exist_ok=True)
-        lock = (state_dir / "lock").open("w")
-    except OSError as error:
-        raise ConfigError(f"agent.state_dir {state_dir}: {error.strerror}; check it") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Refused(
-                f"{state_dir}: another agent runs on this state; remedy: end it,"
-                " or give agent.state_dir"
-            ) from error
-        yield
+def _scrape_real_s(rack: Rack, clock: DataClock, real_s: float) -> float:
+    """Between two readings of a server: as wanted, but at least one a step."""
+    step_real_s = rack.agent.step_s / clock.speed(real_s)
+    wanted = rack.agent.scrape_real_s
+    return wanted if wanted <= step_real_s else step_real_s / 2

@@ -1,7 +1,7 @@
 """From an instance to the cheapest plan that was proved, or a refusal that explains itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,14 +45,17 @@ def solve(
         patience: rounds without a cheaper goal that end the search; 0 = take the first.
     """
     problem = prepare(instance)
-    start = State(problem)
+    start, verifier = State(problem), Verifier(instance, problem.network)
     if start.excess_w() <= 0:
-        return _nothing_to_do(start)
-    run = _Run(start, deadline, np.random.default_rng(0) if rng is None else rng)
-    plan = run.plan(patience)
-    if plan is None:
-        return run.best_effort()
-    return _solution(start, plan, explain_plan(start, plan.goal))
+        solution = _nothing_to_do(start, verifier)
+    else:
+        rng = np.random.default_rng(0) if rng is None else rng
+        run = _Run(start, verifier, Search(start, rng), deadline, rng)
+        plan = run.plan(patience)
+        why = explain_plan(start, plan.goal) if plan else ()
+        solution = _solution(start, plan, why) if plan else run.best_effort()
+        solution = replace(solution, bound=max(run.search.bound, 0.0))
+    return replace(solution, standing=verifier.standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,11 @@ class _Run:
     """One search for a plan: goals are sought, scheduled and proved."""
 
     start: State
+    verifier: Verifier
+    search: Search
     deadline: Callable[[], bool]
     rng: np.random.Generator
-    search: Search = field(init=False)
-    verifier: Verifier = field(init=False)
     attempts: list[State] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        problem = self.start.problem
-        self.search = Search(self.start, self.rng)
-        self.verifier = Verifier(problem.instance, problem.network)
 
     def plan(self, patience: int) -> _Plan | None:
         """The cheapest goal found that can be scheduled and proved."""
@@ -134,18 +132,22 @@ class _Run:
         horizon_s = problem.soft_w.shape[1] * problem.instance.step_s
         goals = sorted(self.attempts, key=State.excess_w)[:_EFFORTS]
         schedules = [Scheduler(problem, goal, horizon_s).run() for goal in goals]
-        plans = [_Plan(_outcome(problem, schedule), schedule) for schedule in schedules]
-        best = min(range(len(goals)), key=lambda at: _node_excess_w(plans[at].goal))
-        why = explain_refusal(start, goals[best], schedules[best])
-        if _node_excess_w(plans[best].goal) >= _node_excess_w(start) - 1:
-            return _solution(start, _Plan(start, _NO_SCHEDULE), why)
-        return _solution(start, plans[best], why)
+        why = explain_refusal(start, goals[0], schedules[0])
+        plans = [_Plan(start, _NO_SCHEDULE)]
+        for schedule in schedules:
+            transfers = _transfers(problem, schedule)
+            if not self.verifier.faults(schedule.moves, transfers, cure=False):
+                plans.append(_Plan(_outcome(problem, schedule), schedule))
+        best = min(plans, key=lambda plan: round(_node_excess_w(plan.goal)))
+        return _solution(start, best, why)
 
 
-def _nothing_to_do(start: State) -> Solution:
-    refused = len(start.problem.fixed) > 0
-    why = explain_refusal(start, start, _NO_SCHEDULE) if refused else _NOTHING
-    return _solution(start, _Plan(start, _NO_SCHEDULE), why)
+def _nothing_to_do(start: State, verifier: Verifier) -> Solution:
+    plan = _Plan(start, _NO_SCHEDULE)
+    if len(start.problem.fixed):
+        return _solution(start, plan, explain_refusal(start, start, _NO_SCHEDULE))
+    faults = verifier.faults((), ())
+    return replace(_solution(start, plan, faults or _NOTHING), feasible=not faults)
 
 
 def _outcome(problem: Problem, schedule: Schedule) -> State:

@@ -5,7 +5,7 @@ cases and nodes are judged, and loads follow from what each server draws in each
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,10 +47,13 @@ class Verifier:
     Attributes:
         case, node: [loads] what is judged.
         limit_w: [loads]; nothing_w: [loads, H] quantile loads if nothing is done.
+        standing: rules that the room breaks as it is, in words.
     """
 
     def __init__(self, instance: Instance, network: Network) -> None:
         self._instance, self._network = instance, network
+        self._patient = replace(instance, lead_s=np.inf)
+        self.standing = tuple(broken_rules(self._patient, lay_out(instance, (), ())))
         self._drawn = server_loads(instance, instance.wl_server)
         nodes = len(instance.node_parent)
         alone = np.flatnonzero(network.same.any(0))
@@ -69,13 +72,21 @@ class Verifier:
         self._linear, self._variance = self._present()
         self.nothing_w = self._all_w(self._linear, self._variance)
 
-    def faults(self, moves: Moves, transfers: Transfers) -> tuple[str, ...]:
-        """What a plan violates, in words; empty if it is proved."""
-        plan = lay_out(self._instance, moves, transfers)
-        found = broken_rules(self._instance, plan)
+    def faults(self, moves: Moves, transfers: Transfers, *, cure: bool = True) -> tuple[str, ...]:
+        """What a plan violates that the room does not violate already; empty if it is proved.
+
+        Args:
+            moves: workload, server and start_s each.
+            transfers: node, source and start_s each.
+            cure: whether everything must be within limits from lead_s on; otherwise a plan must
+                make nothing worse at any time, and may last.
+        """
+        instance = self._instance if cure else self._patient
+        plan = lay_out(instance, moves, transfers)
+        found = [rule for rule in broken_rules(instance, plan) if rule not in self.standing]
         if not np.isin(plan.node, self._network.ats).all():
             found.append("an ATS may not be transferred")
-        return tuple(found or self._overloads(plan))
+        return tuple(found or self._overloads(plan, instance.lead_s))
 
     def after(self, moves: Moves, transfers: Transfers) -> FloatArray:
         """[loads, H] quantile loads in a plan's final state."""
@@ -112,10 +123,10 @@ class Verifier:
         steps = np.concatenate([step, np.arange(len(growth), linear.shape[1])])
         return quantile(linear[:, steps], variance, self._z[loads], growth[step])
 
-    def _overloads(self, plan: Itinerary) -> list[str]:
+    def _overloads(self, plan: Itinerary, lead_s: float) -> list[str]:
         """Loads over their limit from lead_s on, or before that over doing nothing as well."""
         instance, steps = self._instance, len(self._instance.growth)
-        strict = (np.arange(steps) + 1) * instance.step_s > instance.lead_s
+        strict = (np.arange(steps) + 1) * instance.step_s > lead_s
         draw = self._draws(plan)
         touched = self._touched(draw)
         stay = (self.nothing_w > self.limit_w[:, None] + _TOLERANCE_W)[:, strict].any(1) & ~touched

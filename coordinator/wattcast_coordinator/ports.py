@@ -1,5 +1,6 @@
 """What the decision core sees and what it asks for: inputs, effects and the edges' protocols."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -158,6 +159,21 @@ class MoveStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workload uses of its server, as its cgroup counts it; NaN where not known.
+
+    Attributes:
+        cpu: CPU seconds a second.
+        memory: bytes in use.
+        io: bytes a second read and written.
+    """
+
+    cpu: float = math.nan
+    memory: float = math.nan
+    io: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything one decision cycle may look at.
 
@@ -172,6 +188,7 @@ class Inputs:
         moves: migrations under way or just finished.
         results: ATS results that arrived since the last cycle.
         agents: agent id -> data time of its last live batch.
+        usage: workload -> what it uses where it runs.
     """
 
     now: datetime
@@ -184,6 +201,7 @@ class Inputs:
     moves: tuple[MoveStatus, ...] = ()
     results: tuple[CommandResult, ...] = ()
     agents: Mapping[str, datetime] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
 class Redirector(Protocol):

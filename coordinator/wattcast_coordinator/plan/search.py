@@ -8,23 +8,24 @@ from itertools import combinations
 
 import numpy as np
 
-from wattcast_coordinator.plan.cover import Cover, complete, exchange, price
+from wattcast_coordinator.plan.cover import Cover, complete, exact, exchange, price
 from wattcast_coordinator.plan.place import Destinations, needed_w
 from wattcast_coordinator.plan.prune import take_back
 from wattcast_coordinator.plan.relief import Relief
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 
-_CORE = 120  # actions searched: those of least reduced cost
+CORE = 120  # actions searched: those of least reduced cost
 _NEARLY = 1.02  # times the best cost: worth a wider exchange
 _SETTLE = 3  # rounds of placing a choice and choosing anew where the model was wrong
 _COST_FLOOR = 0.02  # keeps the worth of a free action finite
 _TEMPTING = 4  # transfers combined: those of least reduced cost
 _DEAR = 0.1  # of the bound: a reduced cost that rules a transfer out
-_SETS = 8  # combinations tried
+_SETS = 5  # combinations tried
 _NOISE = 0.2  # standard deviation of the log-normal factor on costs in a round
 _SHORT_W = 1e-6  # rounding
-_TORN = 5  # actions taken out of a goal at most to search it anew
+_ANEW = 0.4  # share of rounds that take all actions out of a goal
+_TORN = 5  # actions taken out at most in other rounds
 
 
 class Search:
@@ -35,7 +36,7 @@ class Search:
         bound: no plan costs less than about this (the covering problem's relaxation).
     """
 
-    def __init__(self, start: State, rng: np.random.Generator) -> None:
+    def __init__(self, start: State, rng: np.random.Generator, core: int = CORE) -> None:
         self.start, self._rng = start, rng
         problem = start.problem
         self._problem, self._workloads = problem, len(start.placed)
@@ -48,8 +49,8 @@ class Search:
         model = self._model(start)
         useful = np.flatnonzero((model.gain > 0).any(0))
         prices = price(model.some(useful))
-        core = np.sort(np.argsort(prices.reduced, kind="stable")[:_CORE])
-        self._actions, self._reduced = self._actions[useful[core]], prices.reduced[core]
+        kept = np.sort(np.argsort(prices.reduced, kind="stable")[:core])
+        self._actions, self._reduced = self._actions[useful[kept]], prices.reduced[kept]
         self._order = np.argsort(self._reduced, kind="stable")  # the most promising first
         self._relief = self._look_at(self._rows)
         self._weight, self.bound = prices.row, prices.bound
@@ -104,8 +105,20 @@ class Search:
 
     def improve(self, best: State) -> State | None:
         """A goal that should cost less than one within all targets; None if none was seen."""
+        self._banned[:] = False
         choice = self._next_start(best.cost())
         return self._vary(best) if choice is None else self._settle(self.start, choice)
+
+    def polish(self, best: State, seconds: float) -> State | None:
+        """A goal from the cheapest choice as seen from one within all targets; None if dearer."""
+        model = self._model(best)
+        choice = exact(model, seconds)
+        if (
+            choice is None
+            or model.cost[choice].sum() >= model.cost[self._chosen(best)].sum() - 1e-6
+        ):
+            return None
+        return self._settle(best, choice)
 
     def _vary(self, best: State) -> State | None:
         """A goal that differs in a few actions from one within all targets."""
@@ -113,12 +126,13 @@ class Search:
             self._varied = best, self._model(best)
         model, chosen = self._varied[1], self._chosen(best)
         inside = np.flatnonzero(chosen)
-        count = min(len(inside), int(self._rng.integers(1, _TORN + 1)))
+        anew = self._rng.random() < _ANEW
+        count = len(inside) if anew else min(len(inside), int(self._rng.integers(1, _TORN + 1)))
         torn = self._rng.choice(inside, count, replace=False)
         kept = chosen.copy()
         kept[torn] = False
         banned = self._rng.random(len(chosen)) < 0.1
-        banned[torn] = self._rng.random(count) < 0.7
+        banned[torn] = self._rng.random(count) < (0.1 if anew else 0.7)
         limit = float(model.cost[chosen].sum()) - 1e-6
         choice = self._choose(model, kept, banned & ~kept, noise=_NOISE, most=1)
         covers = model.slack(choice).min() >= -_SHORT_W

@@ -10,13 +10,14 @@ from wattcast_coordinator.plan.greedy import Greedy
 from wattcast_coordinator.plan.problem import ROUNDING_W, Problem, prepare
 from wattcast_coordinator.plan.prune import prune
 from wattcast_coordinator.plan.schedule import Schedule, Scheduler
-from wattcast_coordinator.plan.search import Search
+from wattcast_coordinator.plan.search import CORE, Search
 from wattcast_coordinator.plan.solution import Solution
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
 PATIENCE = 12  # rounds without a cheaper goal that end the search
+WIDE = 300  # actions in a mixed-integer search
 _ATTEMPTS = 40  # goals tried when none is within all limits
 _EFFORTS = 3  # of them scheduled for a best effort; and cheap goals, if one cannot be scheduled
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
@@ -34,6 +35,7 @@ def solve(
     deadline: Callable[[], bool] = never,
     rng: np.random.Generator | None = None,
     patience: int = PATIENCE,
+    polish_s: float = 0.0,
 ) -> Solution:
     """Find moves and transfers that bring every node within limits from lead_s on.
 
@@ -43,6 +45,8 @@ def solve(
             far is scheduled and proved. A round takes some 3 ms for 1000 servers.
         rng: for the search; a fixed seed if None.
         patience: rounds without a cheaper goal that end the search; 0 = take the first.
+        polish_s: seconds given to each round of a mixed-integer search afterwards; 0 = none. Its
+            answers are placed, scheduled and proved like all others.
     """
     problem = prepare(instance)
     start, verifier = State(problem), Verifier(instance, problem.network)
@@ -50,8 +54,9 @@ def solve(
         solution = _nothing_to_do(start, verifier)
     else:
         rng = np.random.default_rng(0) if rng is None else rng
-        run = _Run(start, verifier, Search(start, rng), deadline, rng)
-        plan = run.plan(patience)
+        search = Search(start, rng, WIDE if polish_s else CORE)
+        run = _Run(start, verifier, search, deadline, rng)
+        plan = run.plan(patience, polish_s)
         why = explain_plan(start, plan.goal) if plan else ()
         solution = _solution(start, plan, why) if plan else run.best_effort()
         solution = replace(solution, bound=max(run.search.bound, 0.0))
@@ -77,7 +82,7 @@ class _Run:
     rng: np.random.Generator
     attempts: list[State] = field(default_factory=list)
 
-    def plan(self, patience: int) -> _Plan | None:
+    def plan(self, patience: int, polish_s: float) -> _Plan | None:
         """The cheapest goal found that can be scheduled and proved."""
         for attempt in range(_ATTEMPTS):
             if attempt and self.deadline():
@@ -87,6 +92,8 @@ class _Run:
             if goal.excess_w() > 0:
                 continue
             goals = self._cheaper(goal, patience)
+            if polish_s:
+                goals += self._polished(goals[-1], polish_s)
             plans = (self._prove(one) for one in [*goals[:-_EFFORTS:-1], goals[0]])
             plan = next((plan for plan in plans if plan), None)
             if plan:
@@ -113,6 +120,20 @@ class _Run:
             if other.cost() < goals[-1].cost() - 1e-9:
                 goals.append(other)
                 idle = 0
+        return goals
+
+    def _polished(self, goal: State, seconds: float) -> list[State]:
+        """Goals of a mixed-integer search, each cheaper than the one before."""
+        goals: list[State] = []
+        while not self.deadline():
+            best = goals[-1] if goals else goal
+            other = self.search.polish(best, seconds)
+            if other is None or other.excess_w() > 0:
+                break
+            prune(other)
+            if other.cost() >= best.cost() - 1e-9:
+                break
+            goals.append(other)
         return goals
 
     def _prove(self, goal: State) -> _Plan | None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtr
 
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.itinerary import Itinerary, Moves, Transfers, lay_out
+from wattcast_coordinator.plan.names import name_of
 from wattcast_coordinator.plan.network import Network
 from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.plan.rules import broken_rules
@@ -19,7 +21,6 @@ from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
 _TOLERANCE_W = 5e-4  # sums of floats differ
-_KINDS = {0: "feed", 1: "panel", 2: "rack PDU", 3: "phase", 4: "ATS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,16 @@ class Verifier:
             found.append("an ATS may not be transferred")
         return tuple(found or self._overloads(plan, instance.lead_s))
 
-    def after(self, moves: Moves, transfers: Transfers) -> FloatArray:
-        """[loads, H] quantile loads in a plan's final state."""
-        every = np.arange(len(self.node))
+    def risk(self, moves: Moves, transfers: Transfers) -> tuple[FloatArray, FloatArray]:
+        """[loads, H] quantile loads in a plan's final state, and P(more than the limit)."""
         plan = lay_out(self._instance, moves, transfers)
-        *_, (linear, variance, _) = self._states(self._draws(plan), every)
-        return self._all_w(linear, variance)
+        *_, (linear, variance, _) = self._states(self._draws(plan), np.arange(len(self.node)))
+        growth = self._instance.growth
+        factor = linear[:, len(growth) :]
+        sigma_w = np.sqrt(np.maximum((factor**2).sum(1) + variance, 1e-9))[:, None] * growth
+        beyond_w = linear[:, : len(growth)] - self.limit_w[:, None]
+        probability = ndtr(beyond_w / np.maximum(sigma_w, 1e-9))
+        return self._all_w(linear, variance), np.asarray(probability)
 
     def _all_w(self, linear: FloatArray, variance: FloatArray) -> FloatArray:
         every = np.arange(len(self.node))
@@ -237,12 +242,9 @@ class Verifier:
 
     def name(self, load: int) -> str:
         """A load in words."""
-        node, case = int(self.node[load]), int(self.case[load])
-        text = f"{self._kind(node)} {node}"
-        if case == 0:
-            return f"{text} intact"
-        lost = int(self._instance.contingency[case - 1])
-        return f"{text} after the loss of {self._kind(lost)} {lost}"
+        return name_of(self._instance, int(self.node[load]), self.lost(load))
 
-    def _kind(self, node: int) -> str:
-        return _KINDS.get(int(self._instance.node_kind[node]), "node")
+    def lost(self, load: int) -> int:
+        """The node that is lost, -1 = none."""
+        case = int(self.case[load])
+        return int(self._instance.contingency[case - 1]) if case else -1

@@ -36,7 +36,7 @@ LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
 _WORSE = 1e-4  # share of a limit: rounding, not harm
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
-SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
+SEARCH_ROUNDS, LAST_ROUNDS = 24, 6  # of the search: the second attempt is a last resort
 
 
 class _Patience:

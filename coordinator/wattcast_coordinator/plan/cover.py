@@ -203,7 +203,7 @@ def _best_trial(
     dropped = np.zeros_like(can)
     live, saved, best = np.arange(len(trials)), -price, (_EPS, -1)
     while True:
-        for row in range(len(gain)):
+        for row in np.flatnonzero(slack.min(0) < gain.max(1, initial=-np.inf) - _EPS):
             can &= slack[:, row, None] >= gain[row] - _EPS
         hope = saved[live] + can @ cost > best[0]
         live, can, slack = live[hope], can[hope], slack[hope]

@@ -170,12 +170,19 @@ def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
         minutes = found.steps * problem.instance.step_s / 60
         later = f"it holds for {minutes:.0f} min; beyond that {named(found.short, graph)}"
         lines = (*lines[:1], later, *lines[1:])
-    reason = lines[0] if lines else "relieves nodes at risk"
+    reasons = [named(reason, graph) for reason in solution.reasons]
+    count = len(solution.moves)
     return Plan(
         id=f"plan-{int(epoch_s(now))}",
         made_at=now,
-        moves=tuple(_move(m, problem, graph, reason) for m in solution.moves),
-        transfers=tuple(_transfer(t, problem, graph, reason) for t in solution.ats),
+        moves=tuple(
+            _move(move, problem, graph, why)
+            for move, why in zip(solution.moves, reasons[:count], strict=True)
+        ),
+        transfers=tuple(
+            _transfer(transfer, problem, graph, why)
+            for transfer, why in zip(solution.ats, reasons[count:], strict=True)
+        ),
         makespan_s=_makespan_s(solution, problem.instance, context.decision),
         lead_s=min((epoch_s(v.at) - epoch_s(now) for v in cures), default=0.0),
         cures=cures,

@@ -1,6 +1,6 @@
 import importlib.util
-import re
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path

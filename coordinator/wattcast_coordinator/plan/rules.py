@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.groups import Groups
+from wattcast_coordinator.plan.heat import rack_heat_w
 from wattcast_coordinator.plan.itinerary import Itinerary
 from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
+_WATTS = 1e-3  # rounding
 _SLACK = 1e-6  # of capacities, and of seconds at the deadline
 
 
@@ -15,6 +18,7 @@ def broken_rules(instance: Instance, plan: Itinerary) -> list[str]:
     return _malformed(instance, plan) or [
         *_budgets(instance, plan),
         *_capacity(instance, plan),
+        *_cooling(instance, plan),
         *_groups(instance, plan),
     ]
 
@@ -82,6 +86,22 @@ def _capacity(instance: Instance, plan: Itinerary) -> list[str]:
             f"server_{name} of server {server} is exceeded" for server in np.flatnonzero(over)
         ]
     return found
+
+
+def _cooling(instance: Instance, plan: Itinerary) -> list[str]:
+    """Mean heat of a rack stays within what can be taken away, or at what it is anyway."""
+    if not len(instance.rack_cooling_w):
+        return []
+    drawn = server_loads(instance, instance.wl_server)
+    present_w = rack_heat_w(instance, drawn.mean_w)
+    ends = np.concatenate([plan.source, plan.target])
+    racks, at = _places(instance.server_rack[plan.source], instance.server_rack[plan.target])
+    held = np.hstack([-plan.done.astype(float), plan.flying + plan.done.astype(float)])
+    watts = instance.server_eff[ends, None] * instance.wl_w[np.tile(plan.workload, 2)]
+    change_w = np.einsum("se,er,eh->srh", held, at, watts, optimize=True)
+    limit_w = np.maximum(instance.rack_cooling_w[racks, None], present_w[racks])
+    over = (present_w[racks] + change_w > limit_w + _WATTS).any((0, 2))
+    return [f"rack_cooling_w of rack {rack} is exceeded" for rack in racks[over]]
 
 
 def _groups(instance: Instance, plan: Itinerary) -> list[str]:

@@ -138,6 +138,9 @@ class Scheduler:
         instance = self.problem.instance
         self._now.free_cpu[flight.server] += sign * instance.wl_cpu[flight.workload]
         self._now.free_mem[flight.server] += sign * instance.wl_mem[flight.workload]
+        if len(self._now.cooling_w):
+            heat_w = instance.server_eff[flight.server] * instance.wl_w[flight.workload]
+            self._now.cooling_w[instance.server_rack[flight.server]] += sign * heat_w
 
     def _has_room(self, workload: int, server: int, source: int) -> bool:
         """Parallel limits, capacity and groups, with everything in flight at both ends."""

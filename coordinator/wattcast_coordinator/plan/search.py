@@ -34,13 +34,14 @@ class Search:
     Attributes:
         start: the room as it is.
         bound: no plan costs less than about this (the covering problem's relaxation).
+        destinations: where workloads may go.
     """
 
     def __init__(self, start: State, rng: np.random.Generator, core: int = CORE) -> None:
         self.start, self._rng = start, rng
         problem = start.problem
         self._problem, self._workloads = problem, len(start.placed)
-        self._destinations = Destinations(start)
+        self.destinations = Destinations(start)
         self._rows = np.flatnonzero(start.slack_w < 0)
         may = problem.instance.wl_movable & (problem.duration_s <= problem.deadline_s)
         transfers = self._workloads + np.arange(len(problem.rows.ats))
@@ -220,7 +221,7 @@ class Search:
         """Move a workload to the best server that has room for it; False if there is none."""
         home = int(goal.placed[workload])
         goal.lift(workload)
-        server = self._destinations.find(goal, workload)
+        server = self.destinations.find(goal, workload)
         goal.put(workload, home if server is None else server)
         return server is not None
 

@@ -41,8 +41,9 @@ def solve(
 
     Args:
         instance: the problem.
-        deadline: asked before every round of search but the first; once True, the best goal so
-            far is scheduled and proved. A round takes some 3 ms for 1000 servers.
+        deadline: asked before every round of search but the first, and before every action of a
+            repair; once True, the best goal so far is scheduled and proved. Between two questions
+            some 3 ms pass for 1000 servers.
         rng: for the search; a fixed seed if None.
         patience: rounds without a cheaper goal that end the search; 0 = take the first.
         polish_s: seconds given to each round of a mixed-integer search afterwards; 0 = none. Its
@@ -57,8 +58,7 @@ def solve(
         search = Search(start, rng, WIDE if polish_s else CORE)
         run = _Run(start, verifier, search, deadline, rng)
         plan = run.plan(patience, polish_s)
-        why = explain_plan(start, plan.goal) if plan else ()
-        solution = _solution(start, plan, why) if plan else run.best_effort()
+        solution = _answer(start, plan) if plan else run.best_effort()
         solution = replace(solution, bound=max(run.search.bound, 0.0))
     return replace(solution, standing=verifier.standing)
 
@@ -94,7 +94,8 @@ class _Run:
             goals = self._cheaper(goal, patience)
             if polish_s:
                 goals += self._polished(goals[-1], polish_s)
-            plans = (self._prove(one) for one in [*goals[:-_EFFORTS:-1], goals[0]])
+            cheap = goals[:0:-1][: _EFFORTS - 1]
+            plans = (self._prove(one) for one in (*cheap, goals[0]))
             plan = next((plan for plan in plans if plan), None)
             if plan:
                 return plan
@@ -104,7 +105,8 @@ class _Run:
         """A goal from nothing, repaired where it falls short."""
         goal = self.search.construct(attempt)
         if goal.excess_w() > 0:
-            Greedy(goal, noise=0.1 * attempt, rng=self.rng).run()
+            places = self.search.destinations
+            Greedy(goal, places, self.deadline, noise=0.1 * attempt, rng=self.rng).run()
         prune(goal)
         return goal
 
@@ -137,13 +139,15 @@ class _Run:
         return goals
 
     def _prove(self, goal: State) -> _Plan | None:
-        """Schedule a goal; None if what can be done of it in time is not within all limits."""
+        """Schedule a goal; None if what can be done of it in time is not within all limits.
+
+        Nodes that nothing can bring within their limit are only kept from getting worse.
+        """
         problem = self.start.problem
         schedule = Scheduler(problem, goal, problem.deadline_s).run()
-        reached = _outcome(problem, schedule)
-        if reached.excess_w() > 0 or self.verifier.faults(
-            schedule.moves, _transfers(problem, schedule)
-        ):
+        reached, cure = _outcome(problem, schedule), not len(problem.fixed)
+        transfers = _transfers(problem, schedule)
+        if reached.excess_w() > 0 or self.verifier.faults(schedule.moves, transfers, cure=cure):
             return None
         return _Plan(reached, schedule)
 
@@ -161,6 +165,13 @@ class _Run:
                 plans.append(_Plan(_outcome(problem, schedule), schedule))
         best = min(plans, key=lambda plan: round(_node_excess_w(plan.goal)))
         return _solution(start, best, why)
+
+
+def _answer(start: State, plan: _Plan) -> Solution:
+    """A proved plan in words; nodes that nothing can cure make it a refusal."""
+    if len(start.problem.fixed):
+        return _solution(start, plan, explain_refusal(start, plan.goal, plan.schedule))
+    return _solution(start, plan, explain_plan(start, plan.goal))
 
 
 def _nothing_to_do(start: State, verifier: Verifier) -> Solution:

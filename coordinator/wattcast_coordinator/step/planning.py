@@ -36,7 +36,8 @@ LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
 _WORSE = 1e-4  # share of a limit: rounding, not harm
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
-SEARCH_ROUNDS, LAST_ROUNDS = 24, 6  # of the search: the second attempt is a last resort
+SEARCH_ROUNDS, LAST_ROUNDS = 60, 20  # of the search: the second attempt is a last resort
+PATIENCE = 24  # rounds without a cheaper plan: of so small a room each takes a millisecond
 
 
 class _Patience:

@@ -14,10 +14,12 @@ from wattcast_coordinator.plan.prune import take_back
 from wattcast_coordinator.plan.relief import Relief
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
+from wattcast_core.units import FloatArray
 
 CORE = 120  # actions searched: those of least reduced cost
 _NEARLY = 1.02  # times the best cost: worth a wider exchange
 _SETTLE = 3  # rounds of placing a choice and choosing anew where the model was wrong
+_CHEAP = 0.1  # share of the servers where energy costs less than is hoped for
 _COST_FLOOR = 0.02  # keeps the worth of a free action finite
 _TEMPTING = 4  # transfers combined: those of least reduced cost
 _DEAR = 0.1  # of the bound: a reduced cost that rules a transfer out
@@ -45,6 +47,7 @@ class Search:
         self._rows = np.flatnonzero(start.slack_w < 0)
         may = problem.instance.wl_movable & (problem.duration_s <= problem.deadline_s)
         transfers = self._workloads + np.arange(len(problem.rows.ats))
+        self._cost = _costs(start)
         self._actions = np.concatenate([np.flatnonzero(may), transfers])
         self._relief = self._look_at(self._rows)
         model = self._model(start)
@@ -150,15 +153,13 @@ class Search:
 
     def _model(self, state: State) -> Cover:
         """The covering problem in linear terms at a state."""
-        problem = self._problem
-        cost = np.concatenate([problem.move_cost, problem.instance.ats_cost[problem.rows.ats]])
-        gain = self._relief.watts(state)
+        instance, gain = self._problem.instance, self._relief.watts(state)
         return Cover(
             gain,
             gain[:, self._chosen(state)].sum(1) - state.slack_w[self._rows],
-            np.maximum(cost[self._actions], _COST_FLOOR),
+            self._cost[self._actions],
             (self._actions >= self._workloads).astype(np.int64),
-            (problem.instance.max_moves, problem.instance.max_ats),
+            (instance.max_moves, instance.max_ats),
         )
 
     def _chosen(self, state: State) -> BoolArray:
@@ -235,3 +236,13 @@ class Search:
         self._relief = self._look_at(self._rows)
         self._varied = None
         self._weight = np.concatenate([self._weight, np.full(len(new), weight)])
+
+
+def _costs(start: State) -> FloatArray:
+    """[W + ATS] disturbance, less what a workload's energy costs less where energy is cheap."""
+    problem, instance = start.problem, start.problem.instance
+    per_kwh = problem.price(np.arange(len(start.way)), start.way) * instance.server_eff
+    saved = per_kwh[instance.wl_server] - np.quantile(per_kwh, _CHEAP)
+    moves = problem.move_cost - problem.energy_kwh * saved
+    cost = np.concatenate([moves, instance.ats_cost[problem.rows.ats]])
+    return np.asarray(np.maximum(cost, _COST_FLOOR))

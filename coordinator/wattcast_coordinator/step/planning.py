@@ -101,7 +101,9 @@ def _search(risks: Sequence[Violation], context: Context) -> _Found:
     steps = instance.wl_w.shape[1]
     lead_s, soonest_s = _times(risks, context)
     whole = solve(
-        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)), deadline=_Patience(SEARCH_ROUNDS)
+        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)),
+        deadline=_Patience(SEARCH_ROUNDS),
+        patience=PATIENCE,
     )
     if whole.feasible:
         return _Found(whole, steps)

@@ -105,6 +105,23 @@ def test_values_that_are_missing_are_named(make_room, as_instance, name):
         solve(as_instance(arrays))
 
 
+@pytest.mark.parametrize("name", ["wl_state_gib", "growth", "setup_s", "server_share"])
+def test_values_below_zero_that_mean_nothing_are_named(make_room, as_instance, name):
+    arrays = room_with(make_room, {name: lambda value: value - 1e3})
+    with pytest.raises(DataError, match=name):
+        solve(as_instance(arrays))
+
+
+def test_numbers_of_racks_and_groups_may_be_anything(make_room, as_instance, verdict):
+    arrays = room_with(make_room, {})
+    plain = solve(as_instance(arrays))
+    large = {name: np.where(arrays[name] >= 0, arrays[name] * 10_000 + 7, -1)
+             for name in ("server_rack", "wl_anti", "wl_quorum")}  # fmt: skip
+    solution = solve(as_instance(arrays | large))
+    assert solution.moves == plain.moves
+    assert verdict(arrays, solution)["ok"]
+
+
 def mutated(arrays, rng):
     """A room with several things changed at random."""
     nodes, servers = len(arrays["node_parent"]), len(arrays["server_cord"])

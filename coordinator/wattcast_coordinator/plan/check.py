@@ -33,6 +33,8 @@ def check_instance(instance: Instance) -> None:
     _within("server_share", instance.server_share, 0, np.inf)
     _within("server_eff", instance.server_eff, 0, np.inf)
     _within("wl_bw_mibs", instance.wl_bw_mibs, np.finfo(float).tiny, np.inf)
+    for name in ("wl_state_gib", "growth", "setup_s"):
+        _within(name, np.asarray(getattr(instance, name)), 0, np.inf)
     _within("step_s", np.asarray(instance.step_s), np.finfo(float).tiny, np.inf)
     racks = len(instance.rack_cooling_w)
     if racks and racks <= instance.server_rack.max(initial=-1):

@@ -86,3 +86,11 @@ def test_what_nothing_covers_is_said_by_a_choice_that_falls_short():
     assert not len(
         complete(cover.some(np.zeros(0, int)), np.zeros(0, bool), np.ones(1), np.ones(0))
     )
+
+
+def test_ties_go_to_moves():
+    gain = np.array([[50.0, 50.0], [30.0, 30.0]])
+    cover = Cover(gain, np.array([40.0, 20.0]), np.ones(2), np.array([0, 1]), (2, 2))
+    none = np.zeros(2, bool)
+    choice = complete(cover, none, np.ones(2), cover.cost)
+    assert exchange(cover, choice, np.arange(2)).tolist() == [True, False]

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -88,6 +89,13 @@ def test_story_a_ramp_is_forecast_planned_for_and_cured():
     assert {a.move.workload for a in acts(effects) if isinstance(a, StartMove)}
     assert not risks(simulated, state)
     assert len({a.intent for a in acts(effects)}) == len(acts(effects)), "no command twice"
+
+
+def test_each_move_says_what_it_relieves_by_name():
+    _, effects = until_plan(ramp_room())
+    plan = next(e.plan for e in effects if isinstance(e, AdoptPlan))
+    whys = [action.why for action in (*plan.moves, *plan.transfers)]
+    assert any(re.search(r"takes \d+ W off feed [ABC] ", why) for why in whys), whys
 
 
 def test_the_judge_accepts_what_is_planned():

@@ -22,6 +22,7 @@ import numpy as np
 
 from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate import supply, workloads
+from wattcast_coordinator.aggregate.cooling import allowance_w
 from wattcast_coordinator.aggregate.correlation import Correlation, estimate
 from wattcast_coordinator.aggregate.outlook import look
 from wattcast_coordinator.aggregate.standing import Standing
@@ -78,6 +79,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
         **workloads.demand(graph, loads, decision.bandwidth_mib_s / inputs.speed),
         **_scalars(graph, inputs, decision, steps=outlook.mean_w.shape[1]),
         **_caution(decision, standing),
+        "rack_cooling_w": allowance_w(graph, inputs, outlook.mean_w),
     }
     sure, doubtful = (
         workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt, usage=inputs.usage)

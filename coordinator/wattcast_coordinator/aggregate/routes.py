@@ -79,18 +79,6 @@ def tally(index: IntArray, values: FloatArray, count: int) -> FloatArray:
     return np.asarray(np.bincount(index, values, count), np.float64)
 
 
-def behind_ats(instance: Instance, ats: IntArray) -> BoolArray:
-    """[ATS, S] whether a server can be fed through each of the given ATS nodes."""
-    through = np.zeros((len(instance.node_parent), len(ats)), bool)
-    through[ats, np.arange(len(ats))] = True
-    for node, sources in enumerate(zip(instance.node_parent, instance.node_alt, strict=True)):
-        for source in sources:
-            if source >= 0:
-                through[node] |= through[source]
-    cords = instance.server_cord
-    return np.asarray((through[cords] & (cords >= 0)[..., None]).any(1).T)
-
-
 def _trees(instance: Instance, ats_source: IntArray) -> tuple[IntArray, BoolArray, BoolArray]:
     """Effective parent, liveness, and whether the way up differs from the intact one, [1+K, N]."""
     cases = 1 + len(instance.contingency)

@@ -9,7 +9,7 @@ percent of the optimum in some ten milliseconds.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
@@ -18,6 +18,7 @@ _FIRST = 150  # actions in the first relaxation, by gain for their cost
 _EACH = 6  # and the best for each row
 _SHORT = 1e3  # cost of leaving a row uncovered, in costs of the dearest action
 _PAIRS = np.stack(np.triu_indices(30, 1), axis=1)  # of the most promising actions
+_EXACT = 1e-4  # relative gap at which the exact search stops
 _EPS = 1e-9
 
 
@@ -108,6 +109,23 @@ def _relax(cover: Cover, taken: IntArray) -> Prices:
     return Prices(row, reduced, float(bound))
 
 
+def exact(cover: Cover, seconds: float) -> BoolArray | None:
+    """The cheapest choice (HiGHS), or the best that was found in time; None if there is none."""
+    counts = np.stack([cover.kind == 0, cover.kind == 1]).astype(float)
+    solved = milp(
+        cover.cost,
+        integrality=np.ones(len(cover.cost), np.int64),
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(
+            np.vstack([cover.gain, -counts]),
+            np.concatenate([cover.need, -np.array(cover.budget, float)]),
+            np.inf,
+        ),
+        options={"time_limit": seconds, "mip_rel_gap": _EXACT},
+    )
+    return None if solved.x is None else np.asarray(solved.x > 0.5)
+
+
 def complete(cover: Cover, chosen: BoolArray, weight: FloatArray, cost: FloatArray) -> BoolArray:
     """Add actions, best weighted gain for their cost first, until every need is met or none helps.
 
@@ -185,7 +203,7 @@ def _best_trial(
     dropped = np.zeros_like(can)
     live, saved, best = np.arange(len(trials)), -price, (_EPS, -1)
     while True:
-        for row in range(len(gain)):
+        for row in np.flatnonzero(slack.min(0) < gain.max(1, initial=-np.inf) - _EPS):
             can &= slack[:, row, None] >= gain[row] - _EPS
         hope = saved[live] + can @ cost > best[0]
         live, can, slack = live[hope], can[hope], slack[hope]

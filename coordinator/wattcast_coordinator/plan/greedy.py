@@ -1,5 +1,6 @@
 """Repair: take the action that relieves most excess for its cost until every row is in limits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,22 +23,24 @@ class Greedy:
 
     Attributes:
         state: changed in place.
+        destinations: where workloads may go.
+        deadline: asked before every action.
         noise: standard deviation of the log-normal factor on costs; 0 = none.
         rng: source of that noise.
         banned: [W + ATS] actions that may not be taken.
     """
 
     state: State
+    destinations: Destinations
+    deadline: Callable[[], bool]
     noise: float = 0.0
     rng: np.random.Generator | None = None
     banned: BoolArray = field(init=False)
-    destinations: Destinations = field(init=False)
     _weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         problem = self.state.problem
         instance = problem.instance
-        self.destinations = Destinations(self.state)
         self.banned = np.zeros(len(instance.wl_server) + len(problem.rows.ats), bool)
         late = problem.duration_s > problem.deadline_s
         self.banned[: len(late)] = ~instance.wl_movable | late
@@ -52,7 +55,7 @@ class Greedy:
         for _ in range(_ACTIONS * (1 + self.state.problem.instance.max_moves)):
             if not (self.state.slack_w < 0).any():
                 return True
-            if not self._act():
+            if self.deadline() or not self._act():
                 break
         return False
 

@@ -11,10 +11,11 @@ class Groups:
     def __init__(self, group: IntArray) -> None:
         """Sort members by group: [W] index of a group, -1 = none."""
         self._member = np.argsort(group, kind="stable")
-        self._start = np.searchsorted(group[self._member], np.arange(group.max(initial=-1) + 2))
+        self._group = group[self._member]
 
     def members(self, group: int) -> IntArray:
         """Workloads of a group, ascending; none of group -1."""
         if group < 0:
             return self._member[:0]
-        return self._member[self._start[group] : self._start[group + 1]]
+        first, last = np.searchsorted(self._group, [group, group + 1])
+        return self._member[first:last]

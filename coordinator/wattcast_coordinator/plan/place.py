@@ -18,14 +18,14 @@ class Destinations:
 
     def __init__(self, state: State) -> None:
         rack = state.problem.instance.server_rack
-        self._all = _Pool(np.arange(len(rack)))
+        self._all = Pool(np.arange(len(rack)))
         self._pools = [self._all]
         each = max(_FEW, _NEAR // max(len(np.unique(rack)), 1))
         if len(rack) > _NEAR:
             roomy = np.argsort(-self._all.headroom_w(state), kind="stable")
             roomy = roomy[np.argsort(rack[roomy], kind="stable")]
             rank = np.arange(len(rack)) - np.searchsorted(rack[roomy], rack[roomy])
-            self._pools = [_Pool(np.sort(roomy[rank < each])), self._all]
+            self._pools = [Pool(np.sort(roomy[rank < each])), self._all]
 
     def find(self, state: State, workload: int, *, but: int = -1) -> int | None:
         """Cheapest server on which nothing comes to exceed its target; the workload is lifted.
@@ -40,7 +40,7 @@ class Destinations:
     ) -> int | None:
         """Server on which the excess left is least, and at most ``most_w``."""
         best: int | None = None
-        servers, _ = _by_spare(state, workload, self._all, but)
+        servers, _ = by_spare(state, workload, self._all, but)
         for server in servers[:_EXACT]:
             left_w = state.excess_with_w(workload, int(server))
             if left_w < most_w:
@@ -48,7 +48,7 @@ class Destinations:
         return best
 
 
-class _Pool:
+class Pool:
     """Some servers and the rows above them."""
 
     def __init__(self, servers: IntArray) -> None:
@@ -70,7 +70,7 @@ class _Pool:
         return np.asarray(per_server)
 
 
-def _by_spare(state: State, workload: int, pool: _Pool, but: int) -> tuple[IntArray, FloatArray]:
+def by_spare(state: State, workload: int, pool: Pool, but: int) -> tuple[IntArray, FloatArray]:
     """Those servers that accept a workload, and the watts they surely have to spare then."""
     home = but >= 0 and but != state.problem.instance.wl_server[workload]
     servers = pool.servers
@@ -82,11 +82,11 @@ def _by_spare(state: State, workload: int, pool: _Pool, but: int) -> tuple[IntAr
     return servers[order], spare_w[order]
 
 
-def _find(state: State, workload: int, pool: _Pool, but: int) -> int | None:
-    servers, spare_w = _by_spare(state, workload, pool, but)
+def _find(state: State, workload: int, pool: Pool, but: int) -> int | None:
+    servers, spare_w = by_spare(state, workload, pool, but)
     fits = int((spare_w >= 0).sum())
     if fits:
-        price = _energy_cost(state, workload, servers[:fits])
+        price = energy_cost(state, workload, servers[:fits])
         return int(servers[np.argmin(price - 1e-4 * np.minimum(spare_w[:fits], _AMPLE_W))])
     present_w = state.excess_w() + 1e-9
     for server in servers[:_EXACT]:
@@ -103,7 +103,8 @@ def needed_w(problem: Problem, workload: int) -> float:
     return float(peak.max())
 
 
-def _energy_cost(state: State, workload: int, servers: IntArray) -> FloatArray:
+def energy_cost(state: State, workload: int, servers: IntArray) -> FloatArray:
+    """[servers] money that a workload's energy over the horizon costs on each."""
     problem = state.problem
     price = problem.price(servers, state.way[servers]) * problem.instance.server_eff[servers]
     return np.asarray(problem.energy_kwh[workload] * price)

@@ -138,18 +138,19 @@ class Scheduler:
         instance = self.problem.instance
         self._now.free_cpu[flight.server] += sign * instance.wl_cpu[flight.workload]
         self._now.free_mem[flight.server] += sign * instance.wl_mem[flight.workload]
+        if len(self._now.cooling_w):
+            heat_w = instance.server_eff[flight.server] * instance.wl_w[flight.workload]
+            self._now.cooling_w[instance.server_rack[flight.server]] += sign * heat_w
 
     def _has_room(self, workload: int, server: int, source: int) -> bool:
         """Parallel limits, capacity and groups, with everything in flight at both ends."""
         instance = self.problem.instance
         ends = [s for f in self._flights for s in (f.server, int(self._now.placed[f.workload]))]
-        rack = instance.server_rack
-        servers = np.bincount([*ends, server, source])
-        racks = np.bincount(rack[[*ends, server, source]])
-        touched = [server, source]
+        ends += [server, source]
+        racks = instance.server_rack[ends].tolist()
         return bool(
-            (servers[touched] <= instance.max_parallel_server).all()
-            and (racks[rack[touched]] <= instance.max_parallel_rack).all()
+            max(map(ends.count, ends[-2:])) <= instance.max_parallel_server
+            and max(map(racks.count, racks[-2:])) <= instance.max_parallel_rack
             and self._now.accepts(workload, np.array([server]))[0]
             and not self._meets_group(workload, server)
         )

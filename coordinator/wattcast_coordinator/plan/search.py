@@ -8,23 +8,26 @@ from itertools import combinations
 
 import numpy as np
 
-from wattcast_coordinator.plan.cover import Cover, complete, exchange, price
+from wattcast_coordinator.plan.cover import Cover, complete, exact, exchange, price
 from wattcast_coordinator.plan.place import Destinations, needed_w
 from wattcast_coordinator.plan.prune import take_back
 from wattcast_coordinator.plan.relief import Relief
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
+from wattcast_core.units import FloatArray
 
-_CORE = 120  # actions searched: those of least reduced cost
+CORE = 120  # actions searched: those of least reduced cost
 _NEARLY = 1.02  # times the best cost: worth a wider exchange
 _SETTLE = 3  # rounds of placing a choice and choosing anew where the model was wrong
+_CHEAP = 0.1  # share of the servers where energy costs less than is hoped for
 _COST_FLOOR = 0.02  # keeps the worth of a free action finite
 _TEMPTING = 4  # transfers combined: those of least reduced cost
 _DEAR = 0.1  # of the bound: a reduced cost that rules a transfer out
-_SETS = 8  # combinations tried
+_SETS = 5  # combinations tried
 _NOISE = 0.2  # standard deviation of the log-normal factor on costs in a round
 _SHORT_W = 1e-6  # rounding
-_TORN = 5  # actions taken out of a goal at most to search it anew
+_ANEW = 0.4  # share of rounds that take all actions out of a goal
+_TORN = 5  # actions taken out at most in other rounds
 
 
 class Search:
@@ -33,23 +36,25 @@ class Search:
     Attributes:
         start: the room as it is.
         bound: no plan costs less than about this (the covering problem's relaxation).
+        destinations: where workloads may go.
     """
 
-    def __init__(self, start: State, rng: np.random.Generator) -> None:
+    def __init__(self, start: State, rng: np.random.Generator, core: int = CORE) -> None:
         self.start, self._rng = start, rng
         problem = start.problem
         self._problem, self._workloads = problem, len(start.placed)
-        self._destinations = Destinations(start)
+        self.destinations = Destinations(start)
         self._rows = np.flatnonzero(start.slack_w < 0)
         may = problem.instance.wl_movable & (problem.duration_s <= problem.deadline_s)
         transfers = self._workloads + np.arange(len(problem.rows.ats))
+        self._cost = _costs(start)
         self._actions = np.concatenate([np.flatnonzero(may), transfers])
         self._relief = self._look_at(self._rows)
         model = self._model(start)
         useful = np.flatnonzero((model.gain > 0).any(0))
         prices = price(model.some(useful))
-        core = np.sort(np.argsort(prices.reduced, kind="stable")[:_CORE])
-        self._actions, self._reduced = self._actions[useful[core]], prices.reduced[core]
+        kept = np.sort(np.argsort(prices.reduced, kind="stable")[:core])
+        self._actions, self._reduced = self._actions[useful[kept]], prices.reduced[kept]
         self._order = np.argsort(self._reduced, kind="stable")  # the most promising first
         self._relief = self._look_at(self._rows)
         self._weight, self.bound = prices.row, prices.bound
@@ -104,8 +109,20 @@ class Search:
 
     def improve(self, best: State) -> State | None:
         """A goal that should cost less than one within all targets; None if none was seen."""
+        self._banned[:] = False
         choice = self._next_start(best.cost())
         return self._vary(best) if choice is None else self._settle(self.start, choice)
+
+    def polish(self, best: State, seconds: float) -> State | None:
+        """A goal from the cheapest choice as seen from one within all targets; None if dearer."""
+        model = self._model(best)
+        choice = exact(model, seconds)
+        if (
+            choice is None
+            or model.cost[choice].sum() >= model.cost[self._chosen(best)].sum() - 1e-6
+        ):
+            return None
+        return self._settle(best, choice)
 
     def _vary(self, best: State) -> State | None:
         """A goal that differs in a few actions from one within all targets."""
@@ -113,12 +130,13 @@ class Search:
             self._varied = best, self._model(best)
         model, chosen = self._varied[1], self._chosen(best)
         inside = np.flatnonzero(chosen)
-        count = min(len(inside), int(self._rng.integers(1, _TORN + 1)))
+        anew = self._rng.random() < _ANEW
+        count = len(inside) if anew else min(len(inside), int(self._rng.integers(1, _TORN + 1)))
         torn = self._rng.choice(inside, count, replace=False)
         kept = chosen.copy()
         kept[torn] = False
         banned = self._rng.random(len(chosen)) < 0.1
-        banned[torn] = self._rng.random(count) < 0.7
+        banned[torn] = self._rng.random(count) < (0.1 if anew else 0.7)
         limit = float(model.cost[chosen].sum()) - 1e-6
         choice = self._choose(model, kept, banned & ~kept, noise=_NOISE, most=1)
         covers = model.slack(choice).min() >= -_SHORT_W
@@ -135,15 +153,13 @@ class Search:
 
     def _model(self, state: State) -> Cover:
         """The covering problem in linear terms at a state."""
-        problem = self._problem
-        cost = np.concatenate([problem.move_cost, problem.instance.ats_cost[problem.rows.ats]])
-        gain = self._relief.watts(state)
+        instance, gain = self._problem.instance, self._relief.watts(state)
         return Cover(
             gain,
             gain[:, self._chosen(state)].sum(1) - state.slack_w[self._rows],
-            np.maximum(cost[self._actions], _COST_FLOOR),
+            self._cost[self._actions],
             (self._actions >= self._workloads).astype(np.int64),
-            (problem.instance.max_moves, problem.instance.max_ats),
+            (instance.max_moves, instance.max_ats),
         )
 
     def _chosen(self, state: State) -> BoolArray:
@@ -206,7 +222,7 @@ class Search:
         """Move a workload to the best server that has room for it; False if there is none."""
         home = int(goal.placed[workload])
         goal.lift(workload)
-        server = self._destinations.find(goal, workload)
+        server = self.destinations.find(goal, workload)
         goal.put(workload, home if server is None else server)
         return server is not None
 
@@ -220,3 +236,13 @@ class Search:
         self._relief = self._look_at(self._rows)
         self._varied = None
         self._weight = np.concatenate([self._weight, np.full(len(new), weight)])
+
+
+def _costs(start: State) -> FloatArray:
+    """[W + ATS] disturbance, less what a workload's energy costs less where energy is cheap."""
+    problem, instance = start.problem, start.problem.instance
+    per_kwh = problem.price(np.arange(len(start.way)), start.way) * instance.server_eff
+    saved = per_kwh[instance.wl_server] - np.quantile(per_kwh, _CHEAP)
+    moves = problem.move_cost - problem.energy_kwh * saved
+    cost = np.concatenate([moves, instance.ats_cost[problem.rows.ats]])
+    return np.asarray(np.maximum(cost, _COST_FLOOR))

@@ -1,7 +1,7 @@
 """From an instance to the cheapest plan that was proved, or a refusal that explains itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,13 +10,14 @@ from wattcast_coordinator.plan.greedy import Greedy
 from wattcast_coordinator.plan.problem import ROUNDING_W, Problem, prepare
 from wattcast_coordinator.plan.prune import prune
 from wattcast_coordinator.plan.schedule import Schedule, Scheduler
-from wattcast_coordinator.plan.search import Search
+from wattcast_coordinator.plan.search import CORE, Search
 from wattcast_coordinator.plan.solution import Solution
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
 PATIENCE = 12  # rounds without a cheaper goal that end the search
+WIDE = 300  # actions in a mixed-integer search
 _ATTEMPTS = 40  # goals tried when none is within all limits
 _EFFORTS = 3  # of them scheduled for a best effort; and cheap goals, if one cannot be scheduled
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
@@ -34,25 +35,32 @@ def solve(
     deadline: Callable[[], bool] = never,
     rng: np.random.Generator | None = None,
     patience: int = PATIENCE,
+    polish_s: float = 0.0,
 ) -> Solution:
     """Find moves and transfers that bring every node within limits from lead_s on.
 
     Args:
         instance: the problem.
-        deadline: asked before every round of search but the first; once True, the best goal so
-            far is scheduled and proved. A round takes some 3 ms for 1000 servers.
+        deadline: asked before every round of search but the first, and before every action of a
+            repair; once True, the best goal so far is scheduled and proved. Between two questions
+            some 3 ms pass for 1000 servers.
         rng: for the search; a fixed seed if None.
         patience: rounds without a cheaper goal that end the search; 0 = take the first.
+        polish_s: seconds given to each round of a mixed-integer search afterwards; 0 = none. Its
+            answers are placed, scheduled and proved like all others.
     """
     problem = prepare(instance)
-    start = State(problem)
+    start, verifier = State(problem), Verifier(instance, problem.network)
     if start.excess_w() <= 0:
-        return _nothing_to_do(start)
-    run = _Run(start, deadline, np.random.default_rng(0) if rng is None else rng)
-    plan = run.plan(patience)
-    if plan is None:
-        return run.best_effort()
-    return _solution(start, plan, explain_plan(start, plan.goal))
+        solution = _nothing_to_do(start, verifier)
+    else:
+        rng = np.random.default_rng(0) if rng is None else rng
+        search = Search(start, rng, WIDE if polish_s else CORE)
+        run = _Run(start, verifier, search, deadline, rng)
+        plan = run.plan(patience, polish_s)
+        solution = _answer(start, plan) if plan else run.best_effort()
+        solution = replace(solution, bound=max(run.search.bound, 0.0))
+    return replace(solution, standing=verifier.standing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +76,13 @@ class _Run:
     """One search for a plan: goals are sought, scheduled and proved."""
 
     start: State
+    verifier: Verifier
+    search: Search
     deadline: Callable[[], bool]
     rng: np.random.Generator
-    search: Search = field(init=False)
-    verifier: Verifier = field(init=False)
     attempts: list[State] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        problem = self.start.problem
-        self.search = Search(self.start, self.rng)
-        self.verifier = Verifier(problem.instance, problem.network)
-
-    def plan(self, patience: int) -> _Plan | None:
+    def plan(self, patience: int, polish_s: float) -> _Plan | None:
         """The cheapest goal found that can be scheduled and proved."""
         for attempt in range(_ATTEMPTS):
             if attempt and self.deadline():
@@ -89,7 +92,10 @@ class _Run:
             if goal.excess_w() > 0:
                 continue
             goals = self._cheaper(goal, patience)
-            plans = (self._prove(one) for one in [*goals[:-_EFFORTS:-1], goals[0]])
+            if polish_s:
+                goals += self._polished(goals[-1], polish_s)
+            cheap = goals[:0:-1][: _EFFORTS - 1]
+            plans = (self._prove(one) for one in (*cheap, goals[0]))
             plan = next((plan for plan in plans if plan), None)
             if plan:
                 return plan
@@ -99,7 +105,8 @@ class _Run:
         """A goal from nothing, repaired where it falls short."""
         goal = self.search.construct(attempt)
         if goal.excess_w() > 0:
-            Greedy(goal, noise=0.1 * attempt, rng=self.rng).run()
+            places = self.search.destinations
+            Greedy(goal, places, self.deadline, noise=0.1 * attempt, rng=self.rng).run()
         prune(goal)
         return goal
 
@@ -117,14 +124,30 @@ class _Run:
                 idle = 0
         return goals
 
+    def _polished(self, goal: State, seconds: float) -> list[State]:
+        """Goals of a mixed-integer search, each cheaper than the one before."""
+        goals: list[State] = []
+        while not self.deadline():
+            best = goals[-1] if goals else goal
+            other = self.search.polish(best, seconds)
+            if other is None or other.excess_w() > 0:
+                break
+            prune(other)
+            if other.cost() >= best.cost() - 1e-9:
+                break
+            goals.append(other)
+        return goals
+
     def _prove(self, goal: State) -> _Plan | None:
-        """Schedule a goal; None if what can be done of it in time is not within all limits."""
+        """Schedule a goal; None if what can be done of it in time is not within all limits.
+
+        Nodes that nothing can bring within their limit are only kept from getting worse.
+        """
         problem = self.start.problem
         schedule = Scheduler(problem, goal, problem.deadline_s).run()
-        reached = _outcome(problem, schedule)
-        if reached.excess_w() > 0 or self.verifier.faults(
-            schedule.moves, _transfers(problem, schedule)
-        ):
+        reached, cure = _outcome(problem, schedule), not len(problem.fixed)
+        transfers = _transfers(problem, schedule)
+        if reached.excess_w() > 0 or self.verifier.faults(schedule.moves, transfers, cure=cure):
             return None
         return _Plan(reached, schedule)
 
@@ -134,18 +157,29 @@ class _Run:
         horizon_s = problem.soft_w.shape[1] * problem.instance.step_s
         goals = sorted(self.attempts, key=State.excess_w)[:_EFFORTS]
         schedules = [Scheduler(problem, goal, horizon_s).run() for goal in goals]
-        plans = [_Plan(_outcome(problem, schedule), schedule) for schedule in schedules]
-        best = min(range(len(goals)), key=lambda at: _node_excess_w(plans[at].goal))
-        why = explain_refusal(start, goals[best], schedules[best])
-        if _node_excess_w(plans[best].goal) >= _node_excess_w(start) - 1:
-            return _solution(start, _Plan(start, _NO_SCHEDULE), why)
-        return _solution(start, plans[best], why)
+        why = explain_refusal(start, goals[0], schedules[0])
+        plans = [_Plan(start, _NO_SCHEDULE)]
+        for schedule in schedules:
+            transfers = _transfers(problem, schedule)
+            if not self.verifier.faults(schedule.moves, transfers, cure=False):
+                plans.append(_Plan(_outcome(problem, schedule), schedule))
+        best = min(plans, key=lambda plan: round(_node_excess_w(plan.goal)))
+        return _solution(start, best, why)
 
 
-def _nothing_to_do(start: State) -> Solution:
-    refused = len(start.problem.fixed) > 0
-    why = explain_refusal(start, start, _NO_SCHEDULE) if refused else _NOTHING
-    return _solution(start, _Plan(start, _NO_SCHEDULE), why)
+def _answer(start: State, plan: _Plan) -> Solution:
+    """A proved plan in words; nodes that nothing can cure make it a refusal."""
+    if len(start.problem.fixed):
+        return _solution(start, plan, explain_refusal(start, plan.goal, plan.schedule))
+    return _solution(start, plan, explain_plan(start, plan.goal))
+
+
+def _nothing_to_do(start: State, verifier: Verifier) -> Solution:
+    plan = _Plan(start, _NO_SCHEDULE)
+    if len(start.problem.fixed):
+        return _solution(start, plan, explain_refusal(start, start, _NO_SCHEDULE))
+    faults = verifier.faults((), ())
+    return replace(_solution(start, plan, faults or _NOTHING), feasible=not faults)
 
 
 def _outcome(problem: Problem, schedule: Schedule) -> State:

@@ -5,6 +5,7 @@ from copy import copy
 import numpy as np
 
 from wattcast_coordinator.plan.groups import Groups
+from wattcast_coordinator.plan.heat import rack_heat_w
 from wattcast_coordinator.plan.problem import Problem
 from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
@@ -16,6 +17,7 @@ _ARRAYS = (
     "flipped",
     "free_cpu",
     "free_mem",
+    "cooling_w",
     "linear",
     "variance",
     "load_w",
@@ -33,6 +35,7 @@ class State:
         way: [S] way that feeds each server now.
         flipped: [transferable ATS] whether it stands on its other source.
         free_cpu, free_mem: [S] capacity left.
+        cooling_w: [racks, H] heat that can still be taken away; empty where that is not known.
         linear: [rows, H + R] mean watts beside factor loadings; variance: [rows] own variance.
         load_w: [rows, H] quantile loads.
         slack_w: [rows] watts left below the final state's target; negative is excess.
@@ -48,6 +51,9 @@ class State:
         count = len(instance.server_cord)
         self.free_cpu = instance.server_cpu - np.bincount(self.placed, instance.wl_cpu, count)
         self.free_mem = instance.server_mem - np.bincount(self.placed, instance.wl_mem, count)
+        self.cooling_w = instance.rack_cooling_w[:, None] - rack_heat_w(
+            instance, problem.drawn.mean_w
+        )
         self.linear, self.variance = problem.present[0].copy(), problem.present[1].copy()
         self.server_linear = np.hstack([problem.drawn.mean_w, problem.drawn.factor_w])
         self.server_variance = problem.drawn.variance.copy()
@@ -126,6 +132,10 @@ class State:
         instance = self.problem.instance
         fits = self.free_cpu[servers] >= instance.wl_cpu[workload] - 1e-9
         fits &= self.free_mem[servers] >= instance.wl_mem[workload] - 1e-9
+        if len(self.cooling_w):
+            heat_w = instance.server_eff[servers, None] * instance.wl_w[workload]
+            cool = (self.cooling_w[instance.server_rack[servers]] >= heat_w - 1e-6).all(1)
+            fits &= cool | (servers == instance.wl_server[workload])
         if not home:
             fits &= servers != instance.wl_server[workload]
         for server in self._others(self.problem.anti, int(instance.wl_anti[workload]), workload):
@@ -151,6 +161,8 @@ class State:
         self._spread(server, vector, own)
         self.free_cpu[server] -= sign * instance.wl_cpu[workload]
         self.free_mem[server] -= sign * instance.wl_mem[workload]
+        if len(self.cooling_w):
+            self.cooling_w[instance.server_rack[server]] -= vector[: len(instance.growth)]
 
     def _spread(self, server: int, vector: FloatArray, own: float) -> None:
         row, share = self.problem.rows.column(server, int(self.way[server]))

@@ -5,12 +5,14 @@ cases and nodes are judged, and loads follow from what each server draws in each
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import ndtr
 
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.itinerary import Itinerary, Moves, Transfers, lay_out
+from wattcast_coordinator.plan.names import name_of
 from wattcast_coordinator.plan.network import Network
 from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.plan.rules import broken_rules
@@ -19,7 +21,6 @@ from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
 _TOLERANCE_W = 5e-4  # sums of floats differ
-_KINDS = {0: "feed", 1: "panel", 2: "rack PDU", 3: "phase", 4: "ATS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,13 @@ class Verifier:
     Attributes:
         case, node: [loads] what is judged.
         limit_w: [loads]; nothing_w: [loads, H] quantile loads if nothing is done.
+        standing: rules that the room breaks as it is, in words.
     """
 
     def __init__(self, instance: Instance, network: Network) -> None:
         self._instance, self._network = instance, network
+        self._patient = replace(instance, lead_s=np.inf)
+        self.standing = tuple(broken_rules(self._patient, lay_out(instance, (), ())))
         self._drawn = server_loads(instance, instance.wl_server)
         nodes = len(instance.node_parent)
         alone = np.flatnonzero(network.same.any(0))
@@ -69,20 +73,32 @@ class Verifier:
         self._linear, self._variance = self._present()
         self.nothing_w = self._all_w(self._linear, self._variance)
 
-    def faults(self, moves: Moves, transfers: Transfers) -> tuple[str, ...]:
-        """What a plan violates, in words; empty if it is proved."""
-        plan = lay_out(self._instance, moves, transfers)
-        found = broken_rules(self._instance, plan)
+    def faults(self, moves: Moves, transfers: Transfers, *, cure: bool = True) -> tuple[str, ...]:
+        """What a plan violates that the room does not violate already; empty if it is proved.
+
+        Args:
+            moves: workload, server and start_s each.
+            transfers: node, source and start_s each.
+            cure: whether everything must be within limits from lead_s on; otherwise a plan must
+                make nothing worse at any time, and may last.
+        """
+        instance = self._instance if cure else self._patient
+        plan = lay_out(instance, moves, transfers)
+        found = [rule for rule in broken_rules(instance, plan) if rule not in self.standing]
         if not np.isin(plan.node, self._network.ats).all():
             found.append("an ATS may not be transferred")
-        return tuple(found or self._overloads(plan))
+        return tuple(found or self._overloads(plan, instance.lead_s))
 
-    def after(self, moves: Moves, transfers: Transfers) -> FloatArray:
-        """[loads, H] quantile loads in a plan's final state."""
-        every = np.arange(len(self.node))
+    def risk(self, moves: Moves, transfers: Transfers) -> tuple[FloatArray, FloatArray]:
+        """[loads, H] quantile loads in a plan's final state, and P(more than the limit)."""
         plan = lay_out(self._instance, moves, transfers)
-        *_, (linear, variance, _) = self._states(self._draws(plan), every)
-        return self._all_w(linear, variance)
+        *_, (linear, variance, _) = self._states(self._draws(plan), np.arange(len(self.node)))
+        growth = self._instance.growth
+        factor = linear[:, len(growth) :]
+        sigma_w = np.sqrt(np.maximum((factor**2).sum(1) + variance, 1e-9))[:, None] * growth
+        beyond_w = linear[:, : len(growth)] - self.limit_w[:, None]
+        probability = ndtr(beyond_w / np.maximum(sigma_w, 1e-9))
+        return self._all_w(linear, variance), np.asarray(probability)
 
     def _all_w(self, linear: FloatArray, variance: FloatArray) -> FloatArray:
         every = np.arange(len(self.node))
@@ -112,10 +128,10 @@ class Verifier:
         steps = np.concatenate([step, np.arange(len(growth), linear.shape[1])])
         return quantile(linear[:, steps], variance, self._z[loads], growth[step])
 
-    def _overloads(self, plan: Itinerary) -> list[str]:
+    def _overloads(self, plan: Itinerary, lead_s: float) -> list[str]:
         """Loads over their limit from lead_s on, or before that over doing nothing as well."""
         instance, steps = self._instance, len(self._instance.growth)
-        strict = (np.arange(steps) + 1) * instance.step_s > instance.lead_s
+        strict = (np.arange(steps) + 1) * instance.step_s > lead_s
         draw = self._draws(plan)
         touched = self._touched(draw)
         stay = (self.nothing_w > self.limit_w[:, None] + _TOLERANCE_W)[:, strict].any(1) & ~touched
@@ -226,12 +242,9 @@ class Verifier:
 
     def name(self, load: int) -> str:
         """A load in words."""
-        node, case = int(self.node[load]), int(self.case[load])
-        text = f"{self._kind(node)} {node}"
-        if case == 0:
-            return f"{text} intact"
-        lost = int(self._instance.contingency[case - 1])
-        return f"{text} after the loss of {self._kind(lost)} {lost}"
+        return name_of(self._instance, int(self.node[load]), self.lost(load))
 
-    def _kind(self, node: int) -> str:
-        return _KINDS.get(int(self._instance.node_kind[node]), "node")
+    def lost(self, load: int) -> int:
+        """The node that is lost, -1 = none."""
+        case = int(self.case[load])
+        return int(self._instance.contingency[case - 1]) if case else -1

@@ -36,7 +36,8 @@ LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
 _WORSE = 1e-4  # share of a limit: rounding, not harm
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
-SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
+SEARCH_ROUNDS, LAST_ROUNDS = 60, 20  # of the search: the second attempt is a last resort
+PATIENCE = 24  # rounds without a cheaper plan: of so small a room each takes a millisecond
 
 
 class _Patience:
@@ -100,7 +101,9 @@ def _search(risks: Sequence[Violation], context: Context) -> _Found:
     steps = instance.wl_w.shape[1]
     lead_s, soonest_s = _times(risks, context)
     whole = solve(
-        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)), deadline=_Patience(SEARCH_ROUNDS)
+        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)),
+        deadline=_Patience(SEARCH_ROUNDS),
+        patience=PATIENCE,
     )
     if whole.feasible:
         return _Found(whole, steps)
@@ -170,12 +173,19 @@ def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
         minutes = found.steps * problem.instance.step_s / 60
         later = f"it holds for {minutes:.0f} min; beyond that {named(found.short, graph)}"
         lines = (*lines[:1], later, *lines[1:])
-    reason = lines[0] if lines else "relieves nodes at risk"
+    reasons = [named(reason, graph) for reason in solution.reasons]
+    count = len(solution.moves)
     return Plan(
         id=f"plan-{int(epoch_s(now))}",
         made_at=now,
-        moves=tuple(_move(m, problem, graph, reason) for m in solution.moves),
-        transfers=tuple(_transfer(t, problem, graph, reason) for t in solution.ats),
+        moves=tuple(
+            _move(move, problem, graph, why)
+            for move, why in zip(solution.moves, reasons[:count], strict=True)
+        ),
+        transfers=tuple(
+            _transfer(transfer, problem, graph, why)
+            for transfer, why in zip(solution.ats, reasons[count:], strict=True)
+        ),
         makespan_s=_makespan_s(solution, problem.instance, context.decision),
         lead_s=min((epoch_s(v.at) - epoch_s(now) for v in cures), default=0.0),
         cures=cures,

@@ -8,6 +8,7 @@ import argparse
 import importlib
 
 BENCHES = {
+    "capacity": ("wattcast_tools.bench_capacity", "servers that fit, by way of operation"),
     "story": ("wattcast_tools.bench_story", "Wattcast, guard band and no control on many seeds"),
     "ingest": ("wattcast_tools.bench_ingest", "values a second and core, and what a kill loses"),
     "plan": ("wattcast_tools.bench_plan", "success and time of the planner on seeded problems"),

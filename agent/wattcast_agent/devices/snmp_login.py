@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from wattcast_agent.devices.secret import read_secret
 from wattcast_configs.rack import Snmp
+from wattcast_configs.secret import read_secret
 from wattcast_core.errors import ConfigError
 
 AUTH = ("SHA", "SHA224", "SHA256", "SHA384", "SHA512")

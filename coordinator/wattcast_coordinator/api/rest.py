@@ -20,7 +20,9 @@ from wattcast_coordinator.api.view import (
     CommandView,
     EventView,
     FeedView,
+    JobView,
     LeaderView,
+    MeterView,
     MigrationView,
     Number,
     ServerView,
@@ -76,6 +78,8 @@ def _snapshots(view: View) -> APIRouter:
         "migrations": MigrationView,
         "commands": CommandView,
         "agents": AgentView,
+        "meters": MeterView,
+        "jobs": JobView,
     }
     for name, kind in parts.items():
         _add_list(api, view, name, kind)

@@ -128,6 +128,31 @@ class CommandView(Snapshot):
     why: str = ""
 
 
+class MeterView(Snapshot):
+    """A utility meter: money a kWh with carbon, fees and losses left out, in the coming hours.
+
+    Attributes:
+        peak_w: this month's highest mean so far, which the demand charge is paid for.
+        doubts: what is not known as it should be.
+    """
+
+    id: str
+    feeds: tuple[str, ...]
+    currency: str
+    hourly_per_kwh: tuple[Number, ...] = ()
+    peak_w: Number = None
+    doubts: tuple[str, ...] = ()
+
+
+class JobView(Snapshot):
+    """When a deferrable workload runs cheapest; ``at_once`` is the cost without waiting."""
+
+    workload: str
+    begin: datetime | None
+    cost: Number
+    at_once: Number
+
+
 class EventView(Snapshot):
     """Something people should know."""
 
@@ -201,6 +226,8 @@ class State(Snapshot):
     events: tuple[EventView, ...] = ()
     risks: tuple[RiskView, ...] = ()
     plan: tuple[str, ...] = ()
+    meters: tuple[MeterView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
     reaction_ms: ReactionView = ReactionView()
     leader: LeaderView = LeaderView()
     agents: tuple[AgentView, ...] = ()

@@ -13,8 +13,10 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Costs
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
@@ -36,6 +38,7 @@ class Leader:
         self._parts, self._graph, self._view = parts, graph, view
         self._decision = parts.control.decision
         self._registry: Registry | None = None
+        self._money, self._costs = Money(parts, graph, view), Costs()
         self._recent_w: Mapping[str, Sequence[float]] = {}
 
     async def lead(self, leadership: Leadership) -> None:
@@ -63,6 +66,7 @@ class Leader:
                 meters = {p.id: (p.feed, p.rack, "pdu") for p in self._parts.site.pdu}
                 await self._parts.store.describe(meters, self._parts.now())
             tasks.create_task(self._show(intents))
+            tasks.create_task(self._parts.prices.keep(self._parts.now))
             await self._cycles(state, keeper, actions)
 
     async def joined(self, hello: Hello) -> None:
@@ -124,6 +128,8 @@ class Leader:
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board
         await self._remember_power()
+        async with self._parts.guard("asking what power costs"):
+            self._costs = await self._money.costs(at)
         return Inputs(
             now=at,
             speed=self._parts.clock.speed(time.time()),
@@ -135,6 +141,8 @@ class Leader:
             moves=tuple(board.moves.values()),
             results=tuple(board.results),
             agents=dict(board.agents),
+            price_per_kwh=self._costs.now,
+            hourly_per_kwh=self._costs.hourly,
         )
 
     async def _remember_power(self) -> None:

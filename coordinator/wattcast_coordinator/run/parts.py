@@ -26,6 +26,7 @@ from wattcast_coordinator.ports import (
 )
 from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.store.contract import AuditEntry
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
@@ -48,6 +49,7 @@ class Parts:
     handler: Handler
     executor: Executor
     migrator: Migrator
+    prices: Prices
 
     def now(self) -> datetime:
         """Data time now."""

@@ -15,7 +15,9 @@ from wattcast_coordinator.api.view import (
     EventView,
     Fan,
     FeedView,
+    JobView,
     LeaderView,
+    MeterView,
     MigrationView,
     Point,
     ReactionView,
@@ -59,6 +61,8 @@ class LiveView:
         self.counts = Counts()
         self.plan: tuple[str, ...] = ()
         self.risks: dict[str, RiskView] = {}
+        self.meters: tuple[MeterView, ...] = ()
+        self.jobs: tuple[JobView, ...] = ()
         self._made_real_s = 0.0
         self._state = State(now=parts.now())
 
@@ -66,6 +70,10 @@ class LiveView:
         """Append the measured load of each feed to its history."""
         for feed, history in self._history.items():
             history.append(Point(at=at, load_w=self._load_w(feed)))
+
+    def loads_w(self) -> dict[str, float]:
+        """Measured load of each feed; NaN where it is not known."""
+        return {feed: self._load_w(feed) for feed in self._history}
 
     def note_risks(self, episodes: Sequence[Episode]) -> None:
         """Remember when each risk was first forecast in this term."""
@@ -115,6 +123,8 @@ class LiveView:
             ),
             risks=tuple(self.risks.values()),
             plan=self.plan,
+            meters=self.meters,
+            jobs=self.jobs,
             reaction_ms=_reaction(self._board.reactions_real_s),
             leader=self.leader,
             agents=tuple(self._agent(rack, name) for rack, name in self._board.racks.items()),

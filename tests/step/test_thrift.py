@@ -91,7 +91,7 @@ def test_one_move_an_hour_and_no_transfer():
         {"money_moves": "off"},
         {"disruption_money": 10.0},  # nothing is worth that
         {"hourly": {}},
-        {"hourly": {f: (0.3,) * 24 for f in "ABC"}},  # nothing to gain
+        {"hourly": dict.fromkeys("ABC", (0.3,) * 24)},  # nothing to gain
         {"hourly": {f: (-0.3 - k,) * 24 for k, f in enumerate("ABC")}},  # waste is no gain
         {"mode": "observe"},
     ],

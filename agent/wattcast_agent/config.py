@@ -82,11 +82,11 @@ def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:
 
 def _inlets(rack: Rack, kinds: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """A rack PDU and its cord meters share a gateway: the inlet is the sum of the cords."""
-    gateways: dict[tuple[str, int], list[Device]] = defaultdict(list)
+    lines: dict[str, list[Device]] = defaultdict(list)
     for device in rack.device:
-        gateways[device.host, device.port].append(device)
+        lines[device.where.line].append(device)
     found = {}
-    for devices in gateways.values():
+    for devices in lines.values():
         inlets = [d.id for d in devices if kinds.get(d.profile) == "pdu"]
         meters = frozenset(d.id for d in devices if kinds.get(d.profile) == "meter")
         if len(inlets) == 1 and meters:

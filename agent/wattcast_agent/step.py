@@ -15,7 +15,7 @@ from wattcast_core.commands import AtsCommand
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
 from wattcast_core.messages import Batch
-from wattcast_core.points import ACTIVE_SOURCE, PREFERRED_SOURCE
+from wattcast_core.points import ACTIVE_SOURCE, PREFERRED_SOURCE, WORKLOAD
 from wattcast_core.samples import Sample
 from wattcast_core.signature import Signature
 
@@ -225,8 +225,10 @@ def _step_batch(state: State, steps: Sequence[tuple[Signature, ...]]) -> Batch:
 
 
 def _worth(sample: Sample, layout: Layout, silent: frozenset[str]) -> bool:
-    """Raw samples that are sent: of cord meters the power; hosts are in their signatures."""
-    return sample.source not in silent or (sample.source, sample.quantity) in layout.cords
+    """Raw samples that are sent: of cord meters the power, of hosts what their workloads use."""
+    if sample.source not in silent or sample.quantity.startswith(WORKLOAD):
+        return True
+    return (sample.source, sample.quantity) in layout.cords
 
 
 def _news(before: DeviceState | None, after: DeviceState) -> bool:

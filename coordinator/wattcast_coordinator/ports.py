@@ -1,5 +1,6 @@
 """What the decision core sees and what it asks for: inputs, effects and the edges' protocols."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -158,6 +159,21 @@ class MoveStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workload uses of its server, as its cgroup counts it; NaN where not known.
+
+    Attributes:
+        cpu: CPU seconds a second.
+        memory: bytes in use.
+        io: bytes a second read and written.
+    """
+
+    cpu: float = math.nan
+    memory: float = math.nan
+    io: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything one decision cycle may look at.
 
@@ -175,6 +191,7 @@ class Inputs:
         price_per_kwh: feed -> money a kWh over the horizon, with carbon and losses; a feed that is
             not in it has the site file's price.
         hourly_per_kwh: feed -> the same for the coming hours.
+        usage: workload -> what it uses where it runs.
     """
 
     now: datetime
@@ -189,6 +206,7 @@ class Inputs:
     agents: Mapping[str, datetime] = field(default_factory=dict)
     price_per_kwh: Mapping[str, float] = field(default_factory=dict)
     hourly_per_kwh: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
 class Redirector(Protocol):

@@ -13,6 +13,7 @@ any reading; people and ``--json`` see the word.
 import math
 from collections.abc import Mapping
 
+WORKLOAD = "workload."  # of a server: workload.ID.cpu_seconds_total, .memory_bytes, .io_bytes_total
 ACTIVE_SOURCE, PREFERRED_SOURCE = "ats.active_source", "ats.preferred_source"
 PHASE_ANGLE_DEG = "ats.phase_angle_deg"
 INLET_POWER_W = "inlet.1.power_w"
@@ -32,6 +33,21 @@ STATES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("available", "phase_in_sync", "redundant", "overcurrent"), _YES_NO),
     **dict.fromkeys(("switch_ok", "hardware_ok", "comms_ok", "supply_ok"), _YES_NO),
     **dict.fromkeys(("panel_locked", "on_battery", "on_bypass"), _YES_NO),
+    **dict.fromkeys(("remote_control", "fault", "closed", "inhibited", "automatic"), _YES_NO),
+    **dict.fromkeys(("present", "healthy"), _YES_NO),
+}
+
+_UNITS = {
+    "w": "W",
+    "va": "VA",
+    "v": "V",
+    "a": "A",
+    "hz": "Hz",
+    "wh": "Wh",
+    "c": "degC",
+    "pct": "%",
+    "deg": "degree",
+    "s": "s",
 }
 
 
@@ -57,3 +73,8 @@ def supply(readings: Mapping[str, float], quantity: str) -> float:
 def _is_of_inlet(name: str, quantity: str) -> bool:
     part, _, number = name.removesuffix(f".{quantity}").partition(".")
     return name.endswith(f".{quantity}") and part == "inlet" and number.isdigit()
+
+
+def unit_of(name: str) -> str:
+    """Unit of a reading as people write it; empty for states and pure numbers."""
+    return _UNITS.get(name.rpartition(".")[2].rpartition("_")[2], "") if not words_of(name) else ""

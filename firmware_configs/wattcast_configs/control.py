@@ -42,16 +42,24 @@ class Store:
         read_url: a PostgreSQL that answers queries instead, as a replica.
         raw_days: days that rows are kept as they came.
         rollup_days: days that rows by minute and forecasts are kept.
+        backup_dir: folder for backups that the leader takes; empty: none.
+        backup_days: days from one to the next.
+        backups_kept: older ones are deleted.
     """
 
     url: str = ""
     read_url: str = ""
     raw_days: float = 7.0
     rollup_days: float = 90.0
+    backup_dir: str = ""
+    backup_days: float = 1.0
+    backups_kept: int = 7
 
     def __post_init__(self) -> None:
         if not 1 <= self.raw_days <= self.rollup_days:
             raise ConfigError("store: raw_days must be 1 or more, rollup_days not less than that")
+        if self.backup_days <= 0 or self.backups_kept < 1:
+            raise ConfigError("store: backup_days must be above 0, backups_kept at least 1")
 
 
 @dataclass(frozen=True, slots=True)

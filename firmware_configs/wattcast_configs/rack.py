@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wattcast_configs.address import Address, parse_url
+from wattcast_configs.point import Point
 from wattcast_configs.site import ClockConfig
 from wattcast_core.errors import ConfigError
 
@@ -72,12 +74,31 @@ class Snmp:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificates for devices that speak TLS; paths of PEM files.
+
+    Attributes:
+        ca: who signed the device's certificate; empty = those the system trusts.
+        cert: client certificate, with its ``key``, for devices that ask for one.
+        verify: False accepts any certificate: the device is then not authenticated.
+    """
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device the agent polls.
 
     Attributes:
         profile: name of a device profile, e.g. ``raritan_xerus_pdu``.
-        unit: Modbus unit (device id).
+        url: where it is reached, e.g. ``modbus-rtu:///dev/ttyUSB0?device_id=3`` (see ``address``);
+            instead of it ``host`` and ``port`` (and Modbus ``unit``) mean Modbus TCP or SNMP.
+        user: login name of a Redfish or NUT device; ``password`` says where its password stands:
+            ``env:NAME`` or ``file:/path``.
         server: for a cord meter, the server whose cord it measures; empty for others.
         cord: index of that cord (0 or 1).
         cords: of a device that meters several, part -> ``server/cord``: {"outlet.7" = "web-1/0"}.
@@ -86,13 +107,15 @@ class Device:
         isolated: true if nobody else reaches the device's network: it may be commanded without
             authentication and privacy.
         snmp: login of an SNMP device.
+        point: readings that are site data, as in a profile: objects of a BACnet building system.
     """
 
     id: str
     profile: str
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
     unit: int = 1
+    url: str = ""
     server: str = ""
     cord: int = 0
     ats: str = ""
@@ -101,6 +124,27 @@ class Device:
     isolated: bool = False
     snmp: Snmp = field(default_factory=Snmp)
     cords: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    password: str = ""
+    tls: Tls = field(default_factory=Tls)
+    point: tuple[Point, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.url) == bool(self.host):
+            raise ConfigError(f"device {self.id}: give either url, or host and port")
+
+    @property
+    def where(self) -> Address:
+        """Its address.
+
+        Raises:
+            ConfigError: ``url`` is wrong.
+        """
+        if self.url:
+            return parse_url(self.url)
+        if self.snmp.community or self.snmp.user:
+            return Address("snmp", self.host, self.port)
+        return Address("modbus-tcp", self.host, self.port, options={"device_id": str(self.unit)})
 
     def measured(self) -> dict[str, tuple[str, int]]:
         """Part of the device -> (server, cord) whose power it measures.

@@ -100,10 +100,12 @@ def _all(site: "Site") -> Iterator[Node]:
     for f in site.feed:
         sources = (f.source,) if f.source else ()
         yield Node(f.id, "feed", sources, f.rating, 3 if f.source else 0, curve=f.curve)
+    plugged = _plugged(site)
     for pdu in site.pdu:
-        yield from _pdu(pdu, site)
+        yield from _pdu(pdu, site, plugged[pdu.id])
+    three = {pdu.id for pdu in site.pdu if pdu.lines == 3}
     for ats in site.ats:
-        yield from _ats(ats, site)
+        yield from _ats(ats, three, plugged.get(ats.id, set()))
 
 
 def _boards(site: "Site") -> Iterator[Node]:
@@ -125,17 +127,19 @@ def _boards(site: "Site") -> Iterator[Node]:
         yield Node(board.id, "board", tuple(sources), board.rating, 3, other_w=board.other_w)
 
 
-def _pdu(pdu: "Pdu", site: "Site") -> Iterator[Node]:
+def _pdu(pdu: "Pdu", site: "Site", ways: set[str]) -> Iterator[Node]:
     feeds = [feed.id for feed in site.feed]
     if pdu.feed and pdu.feed not in feeds:
         raise ConfigError(
             f"pdu {pdu.id}: feed: '{pdu.feed}' is not defined; known: {', '.join(sorted(feeds))}"
         )
+    if bool(pdu.feed) == bool(pdu.source):
+        raise ConfigError(f"pdu {pdu.id}: give what it hangs on, as 'feed' or 'source'")
     source = pdu.source or pdu.feed
     rotation = _rotation(pdu)
     yield Node(pdu.id, "rack PDU", (source,), pdu.rating, pdu.lines, pdu.line, rotation, pdu.curve)
     if pdu.lines == 3:
-        for line in sorted(_plugged(pdu, site), key=LINES.__getitem__):
+        for line in sorted(ways, key=LINES.__getitem__):
             yield Node(f"{pdu.id}:{line}", "phase", (pdu.id,), None, 1, line)
     for bank in pdu.bank:
         above = f"{pdu.id}:{bank.line}" if pdu.lines == 3 else pdu.id
@@ -144,13 +148,16 @@ def _pdu(pdu: "Pdu", site: "Site") -> Iterator[Node]:
         )
 
 
-def _plugged(pdu: "Pdu", site: "Site") -> set[str]:
-    """Ways in which something is plugged into a three-line rack PDU."""
-    cords = [cord for server in site.server for cord in server.cords]
-    cords += [source for ats in site.ats for source in (ats.source_a, ats.source_b)]
-    prefix = f"{pdu.id}:"
-    used = {cord.removeprefix(prefix) for cord in cords if cord.startswith(prefix)}
-    return (used & LINES.keys()) | {bank.line for bank in pdu.bank}
+def _plugged(site: "Site") -> dict[str, set[str]]:
+    """Three-line equipment -> ways in which something is plugged into it."""
+    out: dict[str, set[str]] = {pdu.id: {bank.line for bank in pdu.bank} for pdu in site.pdu}
+    cords = (cord for server in site.server for cord in server.cords)
+    sources = (source for ats in site.ats for source in (ats.source_a, ats.source_b))
+    for cord in (*cords, *sources):
+        name, _, way = cord.partition(":")
+        if way in LINES:
+            out.setdefault(name, set()).add(way)
+    return out
 
 
 def _rotation(pdu: "Pdu") -> tuple[int, ...]:
@@ -161,16 +168,8 @@ def _rotation(pdu: "Pdu") -> tuple[int, ...]:
     return tuple(LINES[word] for word in words)
 
 
-def _ats(ats: "Ats", site: "Site") -> Iterator[Node]:
-    three = {pdu.id for pdu in site.pdu if pdu.lines == 3}
+def _ats(ats: "Ats", three: set[str], ways: set[str]) -> Iterator[Node]:
     lines = 3 if {ats.source_a, ats.source_b} <= three else 1
     yield Node(ats.id, "ATS", (ats.source_a, ats.source_b), ats.rating, lines)
-    if lines == 3:
-        used = {
-            cord.removeprefix(f"{ats.id}:")
-            for server in site.server
-            for cord in server.cords
-            if cord.startswith(f"{ats.id}:")
-        }
-        for line in sorted(used & LINES.keys(), key=LINES.__getitem__):
-            yield Node(f"{ats.id}:{line}", "phase", (ats.id,), None, 1, line)
+    for line in sorted(ways, key=LINES.__getitem__) if lines == 3 else ():
+        yield Node(f"{ats.id}:{line}", "phase", (ats.id,), None, 1, line)

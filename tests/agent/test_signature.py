@@ -64,6 +64,17 @@ def test_a_cord_without_a_good_reading_is_an_explicit_gap_with_its_quality():
     assert (found["s1"].quality, found["s2"].quality) == (Quality.STALE, Quality.MISSING)
 
 
+def test_volts_amperes_and_power_factor_are_told_beside_the_watts_where_they_are_read():
+    volts = [Sample("m1a", "inlet.1.voltage_v", v, at(10 + v)) for v in (229.0, 231.0)]
+    factor = Sample("m1b", "inlet.1.power_factor", 0.97, at(10))
+    found = one_step(power("m1a", 100, 10), power("m2", 50, 10), *volts, factor)
+    assert found["s1"].cords_v[0] == 230
+    assert math.isnan(found["s1"].cords_v[1])
+    assert math.isnan(found["s1"].cords_pf[0])
+    assert found["s1"].cords_pf[1] == 0.97
+    assert (found["s1"].cords_a, found["s2"].cords_v) == ((), ())
+
+
 def test_duplicates_count_once_and_late_samples_find_their_open_step():
     builder = Builder(LAYOUT, STEP_S)
     builder.add([power("m2", 100, 200), power("m2", 100, 200), power("m2", 40, 100)], at(201))

@@ -87,6 +87,13 @@ def test_the_end_of_a_step_sends_signatures_forecasts_states_and_the_last_raw_sa
     assert beat(state, idle(300.1))[1] == ()
 
 
+def test_what_workloads_use_is_sent_although_their_host_is_silent(state):
+    used = Sample("s1", "workload.shop.cpu_seconds_total", 9.0, from_epoch_s(BEGIN_S + 299))
+    state, _ = beat(state, replace(poll(299), samples=(*poll(299).samples, used)))
+    _, (send,) = beat(state, idle(300.001))
+    assert [s for s in send.batch.samples if s.source == "s1"] == [used]
+
+
 def test_a_switch_that_moves_is_told_at_once_with_its_lock_out(state):
     state, first = beat(state, poll(1))
     assert {d.device for d in first[0].batch.devices} == {"ats", "pdu"}

@@ -11,7 +11,7 @@ from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.aggregate.standing import Shift, Standing
-from wattcast_coordinator.ports import Move, MoveState, MoveStatus
+from wattcast_coordinator.ports import Move, MoveState, MoveStatus, Usage
 
 READ = Standing(ats={"ats0": 0, "ats1": 0, "ats2": 0})
 
@@ -144,3 +144,15 @@ def test_servers_with_both_cords_on_one_feed_get_contingencies_of_their_own():
     instance = problem(room.Room(site).inputs(), site).instance
     lost = {graph.nodes[n] for n in instance.contingency}
     assert lost == {"A", "B", "C", "r0-A", "r2-A"}
+
+
+def test_the_watts_of_a_workload_follow_what_it_uses_and_the_server_keeps_its_sum():
+    inputs = room.Room(room.site()).inputs()
+    by_size = problem(inputs)
+    here = [w.id for w in room.site().workload if w.server == room.site().workload[0].server]
+    used = {name: Usage(cpu=3.0 if name == here[0] else 1.0) for name in here}
+    by_use = problem(replace(inputs, usage=used))
+    total_w = sum(by_size.reference_w(name) for name in here)
+    expected = {name: total_w * used[name].cpu / (2 + len(here)) for name in here}
+    assert {name: by_use.reference_w(name) for name in here} == pytest.approx(expected)
+    np.testing.assert_allclose(means(by_use.instance), means(by_size.instance))

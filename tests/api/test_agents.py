@@ -25,6 +25,7 @@ class Handler:
 
     def __init__(self):
         self.batches, self.results, self.gone = [], asyncio.Queue(), asyncio.Queue()
+        self.seen = []
         self.gate, self.trouble = asyncio.Event(), None
         self.gate.set()
 
@@ -33,7 +34,11 @@ class Handler:
             return Rejected("rack 'unknown' is not in the site file")
         return Welcome(1, 7, 41)
 
-    async def on_batch(self, agent, batch):
+    async def see(self, agent, batch):
+        self.seen.append(batch.sequence)
+        return batch
+
+    async def keep(self, agent, batch):
         await self.gate.wait()
         if self.trouble:
             raise self.trouble
@@ -110,6 +115,15 @@ async def test_batches_are_acknowledged_in_order_after_they_are_durable(connect,
     handler.gate.set()
     assert [await hearing, await client.hear()] == [Ack(42), Ack(43)]
     assert handler.batches == [("a1", 42), ("a1", 43)]
+
+
+async def test_what_comes_after_is_seen_while_a_batch_waits_for_the_database(connect, handler):
+    client = await connect(Hello("a1", "r1"))
+    await client.hear()
+    handler.gate.clear()
+    await client.say(Batch(42), Batch(43), RESULT)
+    assert await asyncio.wait_for(handler.results.get(), 5) == RESULT
+    assert (handler.seen, handler.batches) == ([42, 43], [])
 
 
 async def test_commands_reach_the_agent_while_a_batch_is_under_way(connect, handler, server):

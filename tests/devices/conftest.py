@@ -39,20 +39,25 @@ def sdm630(power_w=280.0, volt=230.5, *, hole=False):
     return defined
 
 
-XERUS_PDU = {0x3008: f32(230.5, 5.0), 0x3012: f32(1150, 1152.5, 0.99), 0x3022: f32(50.0)}
-XERUS_TS = {0x2001: [1, 1], 0x2008: f32(2.0)}
+XERUS_PDU = {
+    0: [1, 1, 0, 0, 0],
+    0x3008: f32(230.5, 5.0),
+    0x3012: f32(1150, 1152.5, 0.99),
+    0x3022: f32(50.0),
+}
+XERUS_TS = {0: [1, 2, 0, 0, 1], 0x2001: [1, 1], 0x2008: f32(2.0)}
 XY_MD02 = {0x0001: [246, 512]}
 
 
 class Box:
     """A gateway with units; counts requests and can be told to misbehave.
 
-    ``faults[unit]`` is ``silent`` or an exception code.
+    ``faults[unit]``, or ``faults[unit, function]``, is ``silent`` or an exception code.
     """
 
     def __init__(self, units):
         self.units = units
-        self.requests = []
+        self.requests, self.writes = [], []
         self.faults = {}
         self.port = 0
 
@@ -79,10 +84,12 @@ class Box:
     async def get(self, unit, address):
         return (await self.server.async_getValues(unit, 3, address, 1))[0]
 
-    async def _act(self, unit, function, _start, address, count, _registers, _values):
+    async def _act(self, unit, function, _start, address, count, _registers, values):
+        if function == 6 and values:  # the echo is read without values
+            self.writes.append((address, values[0]))
         if function != 16:
             self.requests.append((unit, function, address, count))
-        fault = self.faults.get(unit)
+        fault = self.faults.get((unit, function), self.faults.get(unit))
         if fault == "silent":
             await asyncio.sleep(0.5)
         return ExcCodes(fault) if isinstance(fault, int) else None

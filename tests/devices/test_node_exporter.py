@@ -1,10 +1,13 @@
 """Scraping a server: canonical counters out of real text, and honest gaps."""
 
 import asyncio
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+import wattcast_configs
 from wattcast_agent.devices import node_metrics
 from wattcast_agent.devices.poller import Poller
 from wattcast_core.errors import ConfigError
@@ -81,6 +84,26 @@ async def endpoint():
 def test_real_text_gives_canonical_quantities():
     assert node_metrics.quantities(TEXT) == pytest.approx(WANTED)
     assert set(WANTED) == set(node_metrics.QUANTITIES)
+
+
+def test_cgroups_of_workloads_come_through_the_textfile_collector(tmp_path):
+    for name, cpu, io in (("shop", 2_500_000, "8:0 rbytes=10 wbytes=5 rios=1\n8:16 rbytes=1"),
+                          ("batch", 7, None)):  # fmt: skip
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cpu.stat").write_text(f"usage_usec {cpu}\nuser_usec 1\n")
+        (tmp_path / name / "memory.current").write_text("4096\n")
+        if io:
+            (tmp_path / name / "io.stat").write_text(io)
+    script = Path(wattcast_configs.__file__).parent / "workload_cgroups.sh"
+    pairs = [f"w-1={tmp_path}/shop", f"w.2={tmp_path}/batch", f"gone={tmp_path}/gone"]
+    subprocess.run(["sh", script, tmp_path / "out.prom", *pairs], check=True)
+    assert node_metrics.quantities((tmp_path / "out.prom").read_text()) == {
+        "workload.w-1.cpu_seconds_total": 2.5,
+        "workload.w-1.memory_bytes": 4096,
+        "workload.w-1.io_bytes_total": 16,
+        "workload.w.2.cpu_seconds_total": 0.000007,
+        "workload.w.2.memory_bytes": 4096,
+    }
 
 
 def test_a_metric_the_server_lacks_is_absent_not_zero():

@@ -72,6 +72,8 @@ async def test_a_rack_is_read_in_blocks(start, bench, poller_of):
     assert state(poll, "ats").readings["ats.active_source"] == 1
     assert {s.quality for s in poll.samples} == {Quality.GOOD}
     assert {d.problem for d in poll.devices} == {""}
+    box.requests.clear()
+    await poller.poll()
     assert box.requests.count((2, 4, 0x00, 18)) == 1
     assert len(box.requests) == 3 + 2 + 2  # the PDU's gaps are unknown, so they are not crossed
 
@@ -88,7 +90,7 @@ async def test_a_device_that_refuses_gaps_is_read_around_them(start, bench, poll
 
 
 async def test_a_point_the_device_lacks_is_missing_and_the_rest_is_read(start, bench, poller_of):
-    box = await start(bench.Box({1: {0x2001: [2, 2]}}))
+    box = await start(bench.Box({1: {0: [1, 2, 0, 0, 1], 0x2001: [2, 2]}}))
     poller = poller_of(bench.Device("ats", "raritan_xerus_ts", "127.0.0.1", box.port))
     poll = await poller.poll()
     assert state(poll, "ats").readings == {"ats.active_source": 2, "ats.preferred_source": 2}
@@ -130,6 +132,7 @@ async def test_a_gateway_that_goes_away_and_returns(start, bench, poller_of):
 async def test_nan_and_nonsense_values_are_invalid(start, bench, poller_of):
     box = await start(bench.Box({2: bench.sdm630(280)}))
     poller = poller_of(meter(bench, box, "m2", 2))
+    await poller.poll()
     await box.put(2, 0x34, [0x7FC0, 0])
     await box.put(2, 0x00, bench.f32(1e9))
     poll = await poller.poll()
@@ -150,7 +153,7 @@ async def test_a_stray_answer_is_passed_over_and_the_connection_made_anew(start,
     poller = poller_of(meter(bench, box, "m2", 2))
     poll = await poller.poll()
     assert sample(poll, "m2", "inlet.1.power_w").value == 0
-    assert box.connections == 1
+    assert box.connections == 4  # one a request: two to identify it, two to read it
 
 
 @pytest.mark.parametrize(
@@ -233,7 +236,7 @@ async def test_a_write_that_may_still_happen_is_not_called_refused(start, bench,
         bench.Device("ats", "raritan_xerus_ts", "127.0.0.1", box.port, lab=True),
     )
     await poller.poll()
-    box.faults[1] = code
+    box.faults[1, 6] = code
     with pytest.raises(Unreachable, match="may still happen"):
         await poller.prefer("ats", "B")
 
@@ -246,16 +249,35 @@ async def test_prefer_writes_the_register_of_a_lab_device(start, bench, poller_o
     await poller.prefer("ats", "B")
     assert await box.get(1, 0x2002) == 2
     assert state(await poller.poll(), "ats").readings["ats.preferred_source"] == 2
-    box.faults[1] = 3
+    box.faults[1, 6] = 3
     with pytest.raises(Refused, match="illegal value"):
         await poller.prefer("ats", "A")
-    await box.stop()
+    box.faults[1, 6] = "silent"
     with pytest.raises(Unreachable):
         await poller.prefer("ats", "A")
+    await box.stop()
+    with pytest.raises(Refused, match="nothing was written"):
+        await poller.prefer("ats", "A")
+
+
+async def test_another_device_is_not_written_to(start, bench, poller_of):
+    box = await start(bench.Box({1: {0: [1, 2, 0, 0, 0], 0x2001: [1, 1]}}))  # no transfer switch
+    device = bench.Device("ats", "raritan_xerus_ts", "127.0.0.1", box.port, lab=True)
+    poller = poller_of(device)
+    with pytest.raises(Refused, match=r"nothing was written: .* does not fit profile"):
+        await poller.prefer("ats", "B")
+    assert await box.get(1, 0x2002) == 1
+    poll = await poller.poll()
+    assert state(poll, "ats").quality is Quality.MISSING
+    assert "does not fit profile raritan_xerus_ts: register 0x0004" in state(poll, "ats").problem
 
 
 async def test_a_write_confirmed_wrongly_counts_as_unknown(start, bench, poller_of):
-    box = await start(bench.RawBox(lambda t, u, pdu: wrap_tcp(t, u, pdu[:4] + b"\x07")))
+    def reply(transaction, unit, pdu):
+        ones = bytes([3, 2 * pdu[4], *[0, 1] * pdu[4]])  # one transfer switch, inlet 1 active
+        return wrap_tcp(transaction, unit, ones if pdu[0] == 3 else pdu[:4] + b"\x07")
+
+    box = await start(bench.RawBox(reply))
     device = bench.Device("ats", "raritan_xerus_ts", "127.0.0.1", box.port, lab=True)
     with pytest.raises(Unreachable, match="another write"):
         await poller_of(device).prefer("ats", "B")

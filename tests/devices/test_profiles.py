@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 
+from wattcast_agent.devices import plan
 from wattcast_agent.devices.decode import decode
+from wattcast_configs.profile import Around
 from wattcast_configs.profiles import BUILT_IN, load_profile, load_profiles
 from wattcast_core.errors import ConfigError
 from wattcast_core.samples import Quality
@@ -15,6 +17,12 @@ PROFILES = load_profiles(protocol="modbus")
 # numbers: function, word order, certainty, then "type scale certainty? quantity=address ...".
 # The part all names of a profile belong to is left out.
 FACTS = {
+    "abb_otm": ((3, "big", "B"), "u16 1 remote_control=33", "4 u16 1 fault=25"),
+    "asco_group_g": (
+        (3, "big", "C"),
+        "i16 0.1 phase_angle_deg=11",
+        "u16 0.1 source.A.L1.voltage_v=16 source.A.L2.voltage_v=17 source.A.L3.voltage_v=18",
+    ),
     "abb_b23": (
         (3, "big", "C"),
         "u32 0.1 L1.voltage_v=0x5B00 L2.voltage_v=0x5B02 L3.voltage_v=0x5B04",
@@ -59,6 +67,10 @@ FACTS = {
         (3, "big", "C"),
         "f32 1 voltage_v=0x3008 current_a=0x300A power_w=0x3012 apparent_power_va=0x3014",
         "f32 1 power_factor=0x3016 frequency_hz=0x3022",
+        "f32 1 bank.1.current_a=0x400A",
+        "f32 1 outlet.1.voltage_v=0x8008 outlet.1.current_a=0x800A outlet.1.power_w=0x8012",
+        "f32 1 outlet.1.apparent_power_va=0x8014 outlet.1.power_factor=0x8016",
+        "f32 1 outlet.1.frequency_hz=0x8022",
     ),
     "raritan_xerus_ts": (
         (3, "big", "C"),
@@ -77,6 +89,7 @@ FACTS = {
         (3, "big", "C"),
         "f32 1 L1.current_a=2999 L2.current_a=3001 L3.current_a=3003",
         "f32 1000 power_w=3059",
+        "f32 1 L1_L2.voltage_v=3019 L2_L3.voltage_v=3021 L3_L1.voltage_v=3023",
     ),
     "siemens_pac2200": (
         (4, "big", "B"),
@@ -104,6 +117,8 @@ FACTS = {
 }
 # state register -> value, as the makers' tables say (ATyS: raw 1 = position 0; only 2 = available)
 MAPS = {
+    ("abb_otm", "ats.remote_control"): {"0": "no", "1": "yes"},
+    ("abb_otm", "ats.fault"): {"0": "no", **dict.fromkeys("12345", "yes")},
     ("raritan_xerus_ts", "ats.active_source"): {"0": "none", "1": "A", "2": "B"},
     ("raritan_xerus_ts", "ats.preferred_source"): {"1": "A", "2": "B"},
     ("socomec_atys_p_m", "ats.active_source"): {"1": "none", "2": "A", "3": "B"},
@@ -118,13 +133,13 @@ def facts_of(name):
     (function, order, certainty), *lines = FACTS[name]
     part = PART[PROFILES[name].kind]
     for line in lines:
-        kind, scale, *rest = line.split()
+        words = line.split()
+        read_by = int(words.pop(0)) if words[0].isdigit() else function
+        kind, scale, *rest = words
         graded = rest.pop(0) if rest[0] in "ABC" else certainty
         for quantity, address in (item.split("=") for item in rest):
-            yield (
-                f"{part}.{quantity}",
-                (function, int(address, 0), kind, order, float(scale), graded),
-            )
+            whole = quantity if quantity[:4] in ("bank", "outl") else f"{part}.{quantity}"
+            yield whole, (read_by, int(address, 0), kind, order, float(scale), graded)
 
 
 def facts_in(profile):
@@ -147,9 +162,15 @@ def words_of(profile, vector):
     }
 
 
+def spread_of(name):
+    """With the first row of each repeat."""
+    profile = PROFILES[name]
+    return plan.spread(profile, {repeat.name: {"1": 1} for repeat in profile.repeat})
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_vectors_decode_as_stated(name):
-    profile = PROFILES[name]
+    profile = spread_of(name)
     for vector in profile.vector:
         got = decode(profile, words_of(profile, vector))
         for quantity, value in vector.values.items():
@@ -161,7 +182,7 @@ def test_vectors_decode_as_stated(name):
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_point_has_a_vector_and_a_register_left_out_is_missing(name):
-    profile = PROFILES[name]
+    profile = spread_of(name)
     tested = {q for vector in profile.vector for q in vector.values}
     assert tested == {p.quantity for p in profile.point}
     assert {r.quality for r in decode(profile, {}).values()} == {Quality.MISSING}
@@ -170,26 +191,34 @@ def test_every_point_has_a_vector_and_a_register_left_out_is_missing(name):
 @pytest.mark.parametrize("name", PROFILES)
 def test_registers_are_those_of_a_second_reading(name):
     profile = PROFILES[name]
-    assert dict(facts_in(profile)) == dict(facts_of(name))
+    facts = dict(facts_of(name))
+    assert {q: fact for q, fact in facts_in(spread_of(name)) if q in facts} == facts
+    assert {p.quantity for p in profile.point} <= facts.keys()
     maps = {(name, p.quantity): dict(p.map) for p in profile.point if p.map}
     assert maps == {key: value for key, value in MAPS.items() if key[0] == name}
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_vectors_tell_every_two_points_apart(name):
-    profile = PROFILES[name]
+    profile = spread_of(name)
     for p, q in itertools.combinations(profile.point, 2):
         pairs = [(v.values.get(p.quantity), v.values.get(q.quantity)) for v in profile.vector]
         assert any(a != b for a, b in pairs if None not in (a, b)), (p.quantity, q.quantity)
 
 
-def test_only_the_lab_switch_can_be_written():
+def test_only_lab_switches_can_be_written():
     writes = {p.name: (p.lab_only, p.command) for p in PROFILES.values() if p.command or p.lab_only}
-    lab_only, (command,) = writes.pop("raritan_xerus_ts")
-    assert not writes
-    assert lab_only
-    assert (command.name, command.function, command.address) == ("prefer_source", 6, 0x2002)
-    assert (command.values, command.verify) == ({"A": 1, "B": 2}, "ats.active_source")
+    assert {
+        (name, c.name, c.function, c.address) for name, (_, cs) in writes.items() for c in cs
+    } == {
+        ("raritan_xerus_ts", "prefer_source", 6, 0x2002),
+        ("abb_otm", "prefer_source", 6, 32),
+    }
+    assert all(lab_only for lab_only, _ in writes.values())
+    (xerus,) = writes["raritan_xerus_ts"][1]
+    assert (xerus.values, xerus.verify) == ({"A": 1, "B": 2}, "ats.active_source")
+    (otm,) = writes["abb_otm"][1]
+    assert (otm.values, otm.around) == ({"A": 1, "B": 3}, (Around(33, 1, restore=0),))
 
 
 def test_commands_of_uncertain_facts_are_for_the_lab():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 
@@ -10,42 +11,108 @@ import pytest
 from wattcast_tools.main import main
 
 
+def tech(*words):
+    return asyncio.to_thread(main, ["tech", *words])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_profiles_are_listed_with_their_certainty(capsys):
     assert main(["tech", "profiles", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["raritan_xerus_ts"]["certainty"] == "C"
     assert rows["raritan_xerus_ts"]["lab_only"]
+    assert "outlet.{n}.power_w" in rows["apc_rpdu2"]["quantities"]
     assert main(["tech", "profiles"]) == 0
     assert "prefer_source (lab only)" in capsys.readouterr().out
 
 
 @pytest.mark.integration
-async def test_read_prints_every_quantity(start, bench, capsys):
+@pytest.mark.parametrize("profile", [("--profile", "eastron_sdm630"), ()])
+async def test_read_gives_every_point_once_with_unit_quality_and_time(
+    start, bench, capsys, profile
+):
     box = await start(bench.Box({7: bench.sdm630(280)}))
     await box.put(7, 0x06, [0x7FC0, 0])
-    words = ["tech", "read", "--profile", "eastron_sdm630", "--host", "127.0.0.1"]
-    words += ["--port", str(box.port), "--unit", "7"]
-    assert await asyncio.to_thread(main, [*words, "--json"]) == 0
-    readings = {r["quantity"]: r for r in json.loads(capsys.readouterr().out)["readings"]}
-    assert readings["inlet.1.power_w"] == {
-        "quantity": "inlet.1.power_w",
-        "value": 280.0,
-        "unit": "W",
-        "quality": "good",
-    }
-    assert readings["inlet.1.L1.current_a"]["value"] is None
-    assert readings["inlet.1.L1.current_a"]["quality"] == "invalid"
-    assert await asyncio.to_thread(main, words) == 0
-    assert "power_w " in capsys.readouterr().out
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}?device_id=7", "--timeout", "30")
+    assert await tech("read", *url, *profile, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document.keys() == {"profile", "device", "points"}
+    assert document["profile"] == "eastron_sdm630"
+    power = document["points"]["inlet.1.power_w"]
+    assert power.pop("time").endswith("+00:00")
+    assert power == {"value": 280.0, "unit": "W", "quality": "good"}
+    current = document["points"]["inlet.1.L1.current_a"]
+    assert (current["value"], current["quality"]) == (None, "invalid")
+    assert await tech("read", *url, *profile) == 0
+    assert "inlet.1.power_w " in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_states_are_words_and_truths(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XERUS_TS}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
+    assert await tech("probe", *url, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["profile"] == "raritan_xerus_ts"
+    values = {name: point["value"] for name, point in document["points"].items()}
+    assert values["ats.active_source"] == "A"
+    assert await tech("probe", *url) == 0
+    assert "commands: prefer_source (lab only)" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_watch_gives_a_document_a_line(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--profile", "xy_md02")
+    assert await tech("watch", *url, "--interval", "0.05", "--count", "3", "--json") == 0
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(documents) == 3
+    assert documents[2]["points"]["env.1.temperature_c"]["value"] == 24.6
+    times = [d["points"]["env.1.temperature_c"]["time"] for d in documents]
+    assert len(set(times)) == 3
+
+
+@pytest.mark.integration
+async def test_a_device_of_another_family_is_refused_by_name(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
+    assert await tech("read", *url, "--profile", "eastron_sdm630") == 3
+    assert "register 0x0046 shows nothing, not 40..70" in capsys.readouterr().err
+    box = await start(bench.Box({1: {0x9000: [1, 2, 3]}}))
+    assert await tech("read", "--url", f"modbus-tcp://127.0.0.1:{box.port}") == 3
+    assert "no device that a profile fits" in capsys.readouterr().err
 
 
 @pytest.mark.integration
 def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
-    words = ["tech", "read", "--host", "127.0.0.1", "--port", "1", "--profile"]
+    words = ["tech", "read", "--url", f"modbus-tcp://127.0.0.1:{free_port()}", "--profile"]
     assert main([*words, "xy_md02"]) == 4
-    assert "127.0.0.1:1: no connection" in capsys.readouterr().err
+    assert "refuses the connection: nothing listens there" in capsys.readouterr().err
     assert main([*words, "xy_md2"]) == 2
     assert "did you mean 'xy_md02'" in capsys.readouterr().err
+    assert main([*words, "apc_ats"]) == 2
+    assert "no profile is for modbus" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
+    async def hear(reader, writer):
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    began = asyncio.get_running_loop().time()
+    url = ("--url", f"modbus-tcp://127.0.0.1:{port}", "--timeout", "1")
+    assert await tech("read", *url) == 4
+    assert asyncio.get_running_loop().time() - began < 5
+    assert "no valid answer within" in capsys.readouterr().err
+    server.close()
 
 
 def test_the_module_imports_the_standard_library_only():

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import timedelta
 
 import decision_room as room
@@ -43,7 +42,7 @@ def test_losses_are_judged_against_the_emergency_limit():
 
 def test_shedding_takes_the_least_critical_and_just_enough():
     graph, problem, _ = laid_out(room.site(limit_w=900.0, limit_n1_w=1e4))
-    shed = shed_list(graph, problem)
+    shed = shed_list(judge_room(graph, problem.instance, frozenset()), problem)
     crit = {w.id: w.criticality for w in graph.site.workload}
     order = [crit[name] for name in shed.workloads]
     assert shed.excess_before_w > 0
@@ -54,7 +53,7 @@ def test_shedding_takes_the_least_critical_and_just_enough():
 
 def test_shedding_says_what_remains_when_idle_power_alone_is_too_much():
     graph, problem, _ = laid_out(room.site(limit_w=300.0, limit_n1_w=1e4))
-    shed = shed_list(graph, problem)
+    shed = shed_list(judge_room(graph, problem.instance, frozenset()), problem)
     assert len(shed.workloads) == len(graph.workloads)
     assert shed.excess_after_w > 100
 
@@ -62,4 +61,4 @@ def test_shedding_says_what_remains_when_idle_power_alone_is_too_much():
 def test_a_safe_room_sheds_nothing():
     graph, problem, now = laid_out(room.site())
     assert not found_in(graph, problem, now)
-    assert shed_list(graph, replace(problem), intact_only=True).workloads == ()
+    assert shed_list(judge_room(graph, problem.instance, frozenset()), problem).workloads == ()

@@ -58,11 +58,14 @@ class Edges:
         self.events, self.sent, self.connected, self.trouble = [], [], set(), None
         self.audited, self.meters = [], {}
 
-    async def write_event(self, event):
+    def write_event(self, event):
         self.events.append(event)
 
-    async def write_audit(self, entry):
+    def write_audit(self, entry):
         self.audited.append(entry)
+
+    async def write_workloads(self, rows):
+        self.workload_power = rows
 
     async def describe(self, meters, at):
         self.meters = meters

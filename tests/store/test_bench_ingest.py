@@ -9,7 +9,8 @@ from wattcast_tools.ingest import victoria
 from wattcast_tools.ingest.load import START, Agent, Room
 from wattcast_tools.ingest.trial import _count, open_store
 
-SMALL = ["--racks", "2", "--servers", "3", "--seconds", "4", "--kills", "1"]
+SMALL = ["--racks", "2", "--servers", "3", "--seconds", "4", "--kills", "1",
+         "--history-hours", "1"]  # fmt: skip
 
 
 @pytest.mark.e2e

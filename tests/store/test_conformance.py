@@ -9,7 +9,8 @@ from store_rows import START, STEP, batch
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_core.messages import Batch
-from wattcast_core.samples import missing
+from wattcast_core.samples import Sample, missing
+from wattcast_core.signature import FEATURES, Signature, Tags
 
 
 def test_a_replay_changes_nothing_and_the_highest_sequence_is_kept(store):
@@ -77,3 +78,16 @@ def test_a_failing_batch_is_stored_not_even_in_part(store):
     store.write("a", batch(0))
     assert store.counts().samples == 4
     assert store.acknowledged("a") == 0
+
+
+def test_a_text_with_nul_and_a_step_without_length_are_stored_as_far_as_they_go(store):
+    odd = Batch(
+        1,
+        (Sample("p\0du", "inlet.1.power_w", 5.0, START),),
+        (Signature("s1", START, math.nan, (1.0,), (0.0,) * len(FEATURES), Tags(os="li\0nux")),),
+    )
+    store.write("a", odd)
+    store.write("a", batch(2))
+    assert store.acknowledged("a") == 2
+    assert store.counts().signatures == 3
+    assert set(store.recent_power_w(1)) == {"s1", "s2"}

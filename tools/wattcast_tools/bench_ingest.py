@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--racks", type=int, default=25, help="agents (default 25)")
     parser.add_argument("--servers", type=int, default=40, help="a rack (default 40)")
+    parser.add_argument(
+        "--history-hours", type=int, default=24, help="there before, 1 to 24 (default 24)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -42,8 +45,12 @@ def run(args: argparse.Namespace) -> int:
 
     if min(args.racks, args.servers) < 1 or args.kills < 0:
         raise ConfigError("--racks and --servers must be at least 1, --kills at least 0")
+    if not 1 <= args.history_hours <= 24:
+        raise ConfigError("--history-hours must be 1 to 24")
     seconds = args.seconds or max(60.0, 5.0 * (args.kills + 1))
-    plan = Plan(args.engine, seconds, args.kills, Room(args.racks, args.servers))
+    plan = Plan(
+        args.engine, seconds, args.kills, args.history_hours, Room(args.racks, args.servers)
+    )
     result = _trial(plan)
     if peer := victoria.trial(plan.room):
         result["victoriametrics"] = peer

@@ -49,7 +49,7 @@ def _one(args: argparse.Namespace, seed: int) -> dict[str, Any]:
     size = RoomSize(args.servers, args.feeds, args.displaced, args.tight)
     instance = make_instance(size, np.random.default_rng(seed))
     begin = time.process_time()
-    first = solve(instance, polish=False)
+    first = solve(instance, patience=0)
     first_ms = 1000 * (time.process_time() - begin)
     begin = time.process_time()
     solution = solve(

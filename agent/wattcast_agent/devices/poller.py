@@ -131,9 +131,8 @@ class Poller:
         """Close all connections."""
         for worker in self._team:
             await worker.close()
-        self._connections.close()
+        await self._connections.close()
         await self._http.aclose()
-        await asyncio.sleep(0)  # lets the transports finish closing
 
     def _unit(self, device: Device, profiles: Mapping[str, Profile]) -> Unit:
         profile = profiles.get(device.profile)
@@ -146,12 +145,12 @@ class Poller:
 
     def _hire(self, at_s: float) -> None:
         """A worker a connection, and one a server; servers take turns within their period."""
-        lines: dict[tuple[str, int], list[DeviceMember]] = {}
+        lines: dict[str, list[DeviceMember]] = {}
         for unit in self._units.values():
-            place = (unit.device.host, unit.device.port)
-            lines.setdefault(place, []).append(DeviceMember(unit, self._budget_real_s))
-        for line in lines.values():
-            self._employ(line)
+            line = lines.setdefault(unit.device.where.line, [])
+            line.append(DeviceMember(unit, self._budget_real_s))
+        for members in lines.values():
+            self._employ(members)
         for turn, host in enumerate(self._hosts):
             offset_s = turn * self._scrape_real_s / len(self._hosts)
             self._employ([host], every_real_s=self._scrape_real_s, offset_real_s=offset_s)

@@ -1,7 +1,7 @@
 """Collects samples and closes steps."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
@@ -15,6 +15,8 @@ from wattcast_core.units import epoch_s, from_epoch_s
 
 _WORST = (Quality.GOOD, Quality.STALE, Quality.INVALID, Quality.MISSING)
 _MAX_GAP_STEPS = 64  # a longer absence leaves no row a step: the store sees the gap itself
+
+_ELECTRIC = {"cords_v": "voltage_v", "cords_a": "current_a", "cords_pf": "power_factor"}
 
 Key = tuple[str, str]
 Points = dict[float, float]  # epoch s -> value; a dict drops duplicates
@@ -58,6 +60,7 @@ class Builder:
         self._layout, self._step_s = layout, step_s
         self._hosts = frozenset(h.id for h in layout.hosts)
         self._meters = {cord: meter for meter, cord in layout.cords.items()}
+        self._electric = {_beside(m, q) for m in layout.cords for q in _ELECTRIC.values()}
         self._open: dict[int, _Open] = {}
         self._closed: int | None = None
         self._carry: dict[Key, tuple[float, float]] = {}
@@ -115,6 +118,7 @@ class Builder:
             ),
             tags=host.tags,
             quality=max(qualities, key=_WORST.index, default=Quality.MISSING),
+            **{name: _means(step, meters, quantity) for name, quantity in _ELECTRIC.items()},
         )
 
     def _counted(self, step: _Open, key: Key) -> Increase:
@@ -130,7 +134,20 @@ class Builder:
         if sample.source in self._hosts:
             return sample.quantity in COUNTERS or sample.quantity in GAUGES
         key = (sample.source, sample.quantity)
-        return key in self._layout.cords or any(is_air(key[1], q) for q in AIR.values())
+        if key in self._layout.cords or key in self._electric:
+            return True
+        return any(is_air(key[1], q) for q in AIR.values())
 
     def _index(self, at: datetime) -> int:
         return int(epoch_s(at) // self._step_s)
+
+
+def _beside(meter: Key, quantity: str) -> Key:
+    """The reading of a quantity where the meter reads power."""
+    return meter[0], meter[1].removesuffix("power_w") + quantity
+
+
+def _means(step: _Open, meters: Sequence[Key], quantity: str) -> tuple[float, ...]:
+    """Mean of a quantity at each cord; nothing where it is read at none."""
+    means = tuple(step.mean(_beside(meter, quantity)) for meter in meters)
+    return () if all(map(math.isnan, means)) else means

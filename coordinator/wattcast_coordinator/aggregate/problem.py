@@ -1,6 +1,7 @@
 """From forecasts of servers to a planning problem over workloads.
 
-A server's idle power stays with it; its dynamic power is split over its workloads by nominal CPU.
+A server's idle power stays with it; its dynamic power is split over its workloads by what they use
+(see ``attribution``), or by nominal CPU where that is not known.
 A server without workloads (switches, appliances, empty hosts) carries its own load as a nameless
 workload that cannot move. A workload in motion counts in full on both servers.
 
@@ -80,7 +81,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
         **_caution(decision, standing),
     }
     sure, doubtful = (
-        workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt)
+        workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt, usage=inputs.usage)
         for doubt in (False, True)
     )
     return Problem(

@@ -93,7 +93,7 @@ def _costs(
     graph: Graph, standing: Standing, frozen: frozenset[str], disturbed: FloatArray
 ) -> FloatArray:
     """[N] 2 + 1 % x outage weight 100 x disturbance of what hangs on it; infinite = not allowed."""
-    out = np.zeros(len(graph.nodes))
+    out = np.where(graph.alt >= 0, np.inf, 0.0)  # ties, boards and STS are never commanded
     for ats in graph.site.ats:
         node = graph.node[ats.id]
         known = ats.id in standing.ats

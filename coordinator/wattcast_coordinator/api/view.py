@@ -44,10 +44,18 @@ class Fan(Snapshot):
 
 
 class WorstLoss(Snapshot):
-    """The contingency that brings a feed closest to its emergency limit."""
+    """The contingency that brings a feed closest to its emergency limit.
+
+    Attributes:
+        load_w: quantile load then; ``margin_w``: what is left below the limit (negative: over).
+        p_over: probability that the load exceeds the limit then, in the worst step: what "N-1
+            secure" is worth.
+    """
 
     contingency: str
     load_w: Number
+    margin_w: Number = None
+    p_over: Number = None
 
 
 class FeedView(Snapshot):
@@ -55,8 +63,8 @@ class FeedView(Snapshot):
 
     id: str
     load_w: Number
-    limit_w: float
-    limit_n1_w: float
+    limit_w: Number
+    limit_n1_w: Number
     history: tuple[Point, ...] = ()
     forecast: Fan | None = None
     worst_n1: WorstLoss | None = None
@@ -169,12 +177,20 @@ class RiskView(Snapshot):
         contingency: the loss after which it would come; empty in the intact room.
         first_at: data time of the first forecast.
         due_at: when it would come, as first forecast.
+        trip_s: data seconds until the node would trip, as last forecast; null if it would not.
+        dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes, in order.
+        shed_s: until their load is gone.
     """
 
     node: str
     contingency: str
     first_at: datetime
     due_at: datetime
+    trip_s: Number = None
+    dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: Number = None
 
 
 class ReactionView(Snapshot):

@@ -9,21 +9,23 @@ load (a feed and its only panel) the one with the lowest limit is kept.
 
 import numpy as np
 
+from wattcast_coordinator.aggregate.loads import ServerLoads
 from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.network import EQUAL, Network
-from wattcast_coordinator.plan.rows import Rows, make_rows, quantiles
+from wattcast_coordinator.plan.rows import Rows, make_rows, moments, quantile
 from wattcast_coordinator.plan.ways import Entries
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
 
-def compile_rows(instance: Instance, network: Network) -> Rows:
-    """Keep the rows that no other row makes redundant."""
+def compile_rows(instance: Instance, network: Network, loads: ServerLoads) -> Rows:
+    """Keep the rows that no other row makes redundant; ``loads`` are the present ones."""
     stands_for = _dominator(instance, network)
     row = _needed(instance, network, stands_for)
     rows = _assemble(instance, network, row)
     kept = rows.case * len(instance.node_parent) + rows.node
-    broken = kept[(quantiles(instance, rows) > rows.limit_w[:, None]).any(1)]
+    load_w = quantile(*moments(rows, loads), rows.z, instance.growth)
+    broken = kept[(load_w > rows.limit_w[:, None]).any(1)]
     extra = _outdone(network, stands_for, broken)
     return _assemble(instance, network, np.union1d(row, extra)) if len(extra) else rows
 

@@ -17,7 +17,7 @@ from wattcast_core.units import FloatArray
 _FIRST = 150  # actions in the first relaxation, by gain for their cost
 _EACH = 6  # and the best for each row
 _SHORT = 1e3  # cost of leaving a row uncovered, in costs of the dearest action
-_PAIRS = 30  # actions tried in pairs
+_PAIRS = np.stack(np.triu_indices(30, 1), axis=1)  # of the most promising actions
 _EPS = 1e-9
 
 
@@ -133,67 +133,69 @@ def complete(cover: Cover, chosen: BoolArray, weight: FloatArray, cost: FloatArr
     return chosen
 
 
-def exchange(cover: Cover, chosen: BoolArray, order: IntArray) -> BoolArray:
-    """Add none, one or two actions and drop what that makes needless, while it gets cheaper.
+def exchange(cover: Cover, chosen: BoolArray, order: IntArray, *, most: int = 2) -> BoolArray:
+    """Add some actions and drop whatever that makes needless, while it gets cheaper.
 
     Args:
         cover: the problem.
         chosen: [actions] a choice that meets every need.
         order: actions that may be added, most promising first.
+        most: 0, 1 or 2 actions added in one exchange at most.
     """
     chosen = chosen.copy()
-    while True:
+    width = 0
+    while width <= most:
         inside = np.flatnonzero(chosen)
-        outside = order[~chosen[order]]
-        slack = cover.slack(chosen)
         room = np.array(cover.budget) - np.bincount(cover.kind[inside], minlength=2)
-        for trial in _additions(outside):
-            added = trial[_within(cover.kind[trial], room)]
-            if not len(added):
-                continue
-            dropped, saved = _drop(cover, inside, slack + cover.gain[:, added].sum(2).T)
-            saved -= cover.cost[added].sum(1)
-            best = int(saved.argmax())
-            if saved[best] > _EPS:
-                chosen[added[best]] = True
-                chosen[inside[dropped[best]]] = False
-                break
-        else:
-            return chosen
+        trials = _additions(order[~chosen[order]], width)
+        kinds = cover.kind[trials]
+        trials = trials[((kinds == 0).sum(1) <= room[0]) & ((kinds == 1).sum(1) <= room[1])]
+        better = _best_trial(cover, inside, cover.slack(chosen), trials)
+        width += 1
+        if better is not None:
+            added, dropped = better
+            chosen[added], chosen[dropped] = True, False
+            width = 0
+    return chosen
 
 
-def _additions(outside: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """None, each one, and each pair of the most promising actions."""
-    one, other = np.triu_indices(min(_PAIRS, len(outside)), 1)
-    pairs = np.stack([outside[one], outside[other]], axis=1)
-    return np.zeros((1, 0), np.int64), outside[:, None], pairs
+def _additions(outside: IntArray, width: int) -> IntArray:
+    """[trials, width] none; each one; or each pair of the most promising actions."""
+    if width == 0:
+        return np.zeros((1, 0), np.int64)
+    if width == 1:
+        return outside[:, None]
+    pairs = _PAIRS[(len(outside) > _PAIRS).all(1)]
+    return np.asarray(outside[pairs])
 
 
-def _within(kind: IntArray, room: IntArray) -> BoolArray:
-    """[additions] whether the budgets hold them; ``kind`` is [additions, actions]."""
-    return np.asarray(((kind == 0).sum(1) <= room[0]) & ((kind == 1).sum(1) <= room[1]))
+def _best_trial(
+    cover: Cover, inside: IntArray, slack: FloatArray, trials: IntArray
+) -> tuple[IntArray, IntArray] | None:
+    """The actions to add and to drop that save most; None if no trial saves anything.
 
-
-def _drop(cover: Cover, inside: IntArray, slack: FloatArray) -> tuple[BoolArray, FloatArray]:
-    """Drop needless actions, dearest first: [trials, inside] which, and [trials] the cost saved.
-
-    Args:
-        cover: the problem.
-        inside: chosen actions.
-        slack: [trials, rows] what is taken off beyond need in each trial.
+    Needless actions are dropped dearest first, in all trials at once.
     """
+    if not len(trials):
+        return None
     gain, cost = cover.gain[:, inside], cover.cost[inside]
-    dropped = np.zeros((len(slack), len(inside)), bool)
-    saved = np.zeros(len(slack))
-    live, can = np.arange(len(slack)), np.ones((len(slack), len(inside)), bool)
-    while len(live):
+    price = cover.cost[trials].sum(1)
+    slack = slack + cover.gain[:, trials].sum(2).T
+    can = np.ones((len(trials), len(inside)), bool)
+    dropped = np.zeros_like(can)
+    live, saved, best = np.arange(len(trials)), -price, (_EPS, -1)
+    while True:
         for row in range(len(gain)):
             can &= slack[:, row, None] >= gain[row] - _EPS
-        some = can.any(1)
-        live, can, slack = live[some], can[some], slack[some]
-        best = np.where(can, cost, -1.0).argmax(1)
-        saved[live] += cost[best]
-        dropped[live, best] = True
-        can[np.arange(len(live)), best] = False
-        slack = slack - gain[:, best].T
-    return dropped, saved
+        hope = saved[live] + can @ cost > best[0]
+        live, can, slack = live[hope], can[hope], slack[hope]
+        if not len(live):
+            break
+        dearest = np.where(can, cost, -1.0).argmax(1)
+        saved[live] += cost[dearest]
+        dropped[live, dearest] = True
+        can[np.arange(len(live)), dearest] = False
+        slack = slack - gain[:, dearest].T
+        top = int(saved[live].argmax())
+        best = max(best, (float(saved[live[top]]), int(live[top])))
+    return None if best[1] < 0 else (trials[best[1]], inside[dropped[best[1]]])

@@ -29,7 +29,7 @@ def reasons(start: State, actions: Sequence[int]) -> tuple[str, ...]:
     over = np.array(_worst(problem, over_w, np.flatnonzero(over_w > 0)), np.int64)
     if not len(over) or not len(actions):
         return ("takes part in a larger exchange",) * len(actions)
-    relief = relieved_w(start, over, np.array(actions), start.placed)
+    relief = relieved_w(start, over, np.array(actions))
     useful = np.minimum(relief, over_w[over, None])
     out = []
     for index, row in enumerate(useful.argmax(0)):

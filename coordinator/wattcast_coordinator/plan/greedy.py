@@ -61,7 +61,7 @@ class Greedy:
         over = worst_per_node(self.state)
         allowed = self._allowed()
         while True:
-            relief = relieved_w(self.state, over, allowed, self.state.placed)
+            relief = relieved_w(self.state, over, allowed)
             excess_w = -self.state.slack_w[over]
             gain = np.minimum(relief, excess_w[:, None])
             limit_w = np.maximum(self.state.problem.rows.limit_w[over], 1)

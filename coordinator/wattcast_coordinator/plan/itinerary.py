@@ -17,6 +17,7 @@ class Itinerary:
 
     Attributes:
         workload, source, target: [moves] what moves from which server to which.
+        start_s, stop_s: [moves] when each begins and is complete.
         node, to: [transfers] which ATS goes to which source.
         begin_s: [states] when each state begins.
         flying, done: [states, moves] which moves are under way, and which are complete.
@@ -27,6 +28,8 @@ class Itinerary:
     workload: IntArray
     source: IntArray
     target: IntArray
+    start_s: FloatArray
+    stop_s: FloatArray
     node: IntArray
     to: IntArray
     begin_s: FloatArray
@@ -52,14 +55,16 @@ def lay_out(instance: Instance, moves: Moves, transfers: Transfers) -> Itinerary
     workload = np.array([w for w, _, _ in moves], np.int64)
     start_s = np.array([at for _, _, at in moves], np.float64)
     copy_s = 1024 * instance.wl_state_gib[workload] / instance.wl_bw_mibs[workload]
-    end_s = start_s + instance.setup_s + copy_s
+    stop_s = start_s + instance.setup_s + copy_s
     fed_s = np.array([at for _, _, at in transfers], np.float64)
-    begin_s = np.unique(np.concatenate([[0.0], start_s, end_s, fed_s]))
-    done = end_s <= begin_s[:, None]
+    begin_s = np.unique(np.concatenate([[0.0], start_s, stop_s, fed_s]))
+    done = stop_s <= begin_s[:, None]
     return Itinerary(
         workload,
         instance.wl_server[workload],
         np.array([to for _, to, _ in moves], np.int64),
+        start_s,
+        stop_s,
         np.array([node for node, _, _ in transfers], np.int64),
         np.array([to for _, to, _ in transfers], np.int64),
         begin_s,

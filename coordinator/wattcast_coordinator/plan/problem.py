@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.aggregate.loads import ServerLoads, server_loads
 from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.check import check_instance
 from wattcast_coordinator.plan.compile import compile_rows
+from wattcast_coordinator.plan.groups import Groups
 from wattcast_coordinator.plan.network import Network, trace_network
-from wattcast_coordinator.plan.rows import Rows, quantiles
+from wattcast_coordinator.plan.rows import Rows, moments, quantile
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
@@ -32,12 +33,14 @@ class Problem:
         deadline_s: when the last action must be done.
         duration_s: [W] of a move.
         move_cost: [W] disruption of a move.
-        way_price: [ways, 2] money a kWh drawn through each probe (its shares of the feeds).
+        way_price: [ways, 2] money a kWh drawn through each cord (its shares of the feeds).
         energy_cost: of the horizon if nothing is done, money.
         energy_kwh: [W] of a workload over the horizon, on a server of efficiency 1.
         linear: [W, H + R] mean watts beside factor loadings of each workload.
         spread_w: [W] norm of a workload's deviations.
-        anti, quorum: members of each group.
+        drawn: present loads of the servers.
+        present: moments of the rows at present.
+        anti, quorum: groups of workloads.
     """
 
     instance: Instance
@@ -56,8 +59,10 @@ class Problem:
     energy_kwh: FloatArray
     linear: FloatArray
     spread_w: FloatArray
-    anti: dict[int, IntArray]
-    quorum: dict[int, IntArray]
+    drawn: ServerLoads
+    present: tuple[FloatArray, FloatArray]
+    anti: Groups
+    quorum: Groups
 
     def price(self, server: IntArray, way: IntArray) -> FloatArray:
         """[servers] money a kWh drawn by servers on the given ways."""
@@ -72,20 +77,22 @@ def prepare(instance: Instance) -> Problem:
     """
     check_instance(instance)
     network = trace_network(instance)
-    rows = compile_rows(instance, network)
-    nothing_w = quantiles(instance, rows)
+    drawn = server_loads(instance, instance.wl_server)
+    rows = compile_rows(instance, network, drawn)
+    present = moments(rows, drawn)
+    nothing_w = quantile(*present, rows.z, instance.growth)
     limit_w = np.broadcast_to(rows.limit_w[:, None], nothing_w.shape) + ROUNDING_W
     soft_w = np.maximum(limit_w, nothing_w + ROUNDING_W)
     horizon = instance.wl_w.shape[1]
     strict = (np.arange(horizon) + 1) * instance.step_s > instance.lead_s
     target_w = np.where(strict, limit_w, soft_w)
-    conserved = np.flatnonzero((nothing_w > target_w).any(1) & _uniform(rows))
-    fixed = np.union1d(conserved, np.flatnonzero(_immovable(instance, rows, target_w)))
+    over = np.flatnonzero((nothing_w > target_w).any(1))
+    conserved = over[_uniform(rows)[over]]
+    fixed = np.union1d(conserved, over[_immovable(instance, rows, over, target_w[over])])
     target_w[fixed] = soft_w[fixed]
     first = horizon - int(strict.sum())
     price = _way_price(instance, network)
     per_kwh = (price[rows.way] * rows.part).sum(1)
-    loads = server_loads(instance, instance.wl_server)
     crit_cost = instance.crit_cost[instance.wl_crit]
     return Problem(
         instance,
@@ -100,12 +107,14 @@ def prepare(instance: Instance) -> Problem:
         instance.setup_s + 1024 * instance.wl_state_gib / instance.wl_bw_mibs,
         crit_cost * (1 + instance.wl_state_gib / 64),
         price,
-        float(loads.mean_w.sum(1) @ per_kwh * instance.step_s / 3.6e6),
+        float(drawn.mean_w.sum(1) @ per_kwh * instance.step_s / 3.6e6),
         instance.wl_w.sum(1) * instance.step_s / 3.6e6,
         np.hstack([instance.wl_w, instance.wl_factor_w]),
         np.sqrt((instance.wl_factor_w**2).sum(1) + instance.wl_sigma_w**2),
-        _groups(instance.wl_anti),
-        _groups(instance.wl_quorum),
+        drawn,
+        present,
+        Groups(instance.wl_anti),
+        Groups(instance.wl_quorum),
     )
 
 
@@ -118,13 +127,13 @@ def _uniform(rows: Rows) -> BoolArray:
     return np.asarray(every & (high - low < 1e-9))
 
 
-def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArray:
-    """[rows] whether pinned load alone exceeds the target, whatever the ATS positions.
+def _immovable(instance: Instance, rows: Rows, over: IntArray, target_w: FloatArray) -> BoolArray:
+    """[over] whether pinned load alone exceeds a row's target, whatever the ATS positions.
 
     Negative factor loadings could hedge pinned load; then nothing is claimed.
     """
-    if (instance.wl_factor_w < 0).any():
-        return np.zeros(len(rows.limit_w), bool)
+    if (instance.wl_factor_w < 0).any() or not len(over):
+        return np.zeros(len(over), bool)
     pinned = ~instance.wl_movable
     without = replace(
         instance,
@@ -132,11 +141,12 @@ def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArra
         wl_sigma_w=instance.wl_sigma_w * pinned,
         wl_factor_w=instance.wl_factor_w * pinned[:, None],
     )
+    linear, variance = moments(rows, server_loads(without, without.wl_server))
+    load_w = quantile(linear[over], variance[over], rows.z[over], instance.growth)
     transferable = np.zeros(len(rows.limit_w), bool)
     for way in np.unique(rows.way[rows.other != rows.way]):
         transferable[rows.by_way.row[rows.way_start[way] : rows.way_start[way + 1]]] = True
-    over = (quantiles(without, rows) > target_w).any(1)
-    return np.asarray(over & ~transferable)
+    return np.asarray((load_w > target_w).any(1) & ~transferable[over])
 
 
 def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
@@ -147,13 +157,8 @@ def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
 
 
 def _way_price(instance: Instance, network: Network) -> FloatArray:
-    """[ways, 2] money a kWh through each probe: its shares of the feeds' prices."""
+    """[ways, 2] money a kWh through each cord: its shares of the feeds' prices."""
     intact = network.intact
     price = instance.price_per_kwh[intact.row]
     sides = [tally(intact.way, price * side, network.count) for side in intact.fraction.T]
     return np.stack(sides, axis=1)
-
-
-def _groups(group: IntArray) -> dict[int, IntArray]:
-    """Members of each group; -1 means none."""
-    return {int(g): np.flatnonzero(group == g) for g in np.unique(group[group >= 0])}

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wattcast_coordinator.aggregate.loads import ServerLoads
 from wattcast_coordinator.plan.network import Network
 from wattcast_coordinator.plan.ways import Entries, way_loads
-from wattcast_coordinator.topology.instance import Instance, IntArray
+from wattcast_coordinator.topology.instance import IntArray
 from wattcast_core.units import FloatArray
 
 
@@ -45,9 +46,11 @@ class Rows:
     def shares(self, rows: IntArray, server: IntArray, way: IntArray) -> FloatArray:
         """[rows, servers] fractions of rows that servers take on the given ways."""
         dense = np.zeros((2, len(rows), len(self.way_start) - 1))
-        for index, row in enumerate(rows):
-            entry = slice(self.row_start[row], self.row_start[row + 1])
-            dense[:, index, self.by_row.way[entry]] = self.by_row.fraction[entry].T
+        length = self.row_start[rows + 1] - self.row_start[rows]
+        first = np.cumsum(length) - length
+        at = np.arange(length.sum()) + np.repeat(self.row_start[rows] - first, length)
+        index = np.repeat(np.arange(len(rows)), length)
+        dense[:, index, self.by_row.way[at]] = self.by_row.fraction[at].T
         part = self.part[server]
         return np.asarray(dense[0][:, way] * part[:, 0] + dense[1][:, way] * part[:, 1])
 
@@ -81,23 +84,25 @@ def make_rows(
         np.searchsorted(entries.row, np.arange(len(row) + 1)),
         by_way,
         np.searchsorted(by_way.way, np.arange(network.count + 1)),
-        network.ways.of,
-        network.ways.part,
+        network.way,
+        network.part,
         network.other,
         network.ats,
         network.ats_servers,
     )
 
 
-def quantiles(instance: Instance, rows: Rows) -> FloatArray:
-    """[rows, H] loads of the present state."""
-    linear, variance = row_moments(instance, rows)
-    mean_w, factor_w = np.split(linear, [len(instance.growth)], axis=1)
-    sigma_w = np.sqrt(np.maximum((factor_w**2).sum(1) + variance, 0))
-    return np.asarray(mean_w + (rows.z * sigma_w)[:, None] * instance.growth)
+def moments(rows: Rows, loads: ServerLoads) -> tuple[FloatArray, FloatArray]:
+    """[rows, H + R] mean watts beside factor loadings, and [rows] own variance, as fed now."""
+    ways = way_loads(loads, rows.way, rows.part, len(rows.way_start) - 1)
+    return rows.by_row.moments(ways, len(rows.limit_w))
 
 
-def row_moments(instance: Instance, rows: Rows) -> tuple[FloatArray, FloatArray]:
-    """[rows, H + R] mean watts beside factor loadings, and [rows] own variance, at present."""
-    loads = way_loads(instance, rows.way, rows.part, len(rows.way_start) - 1)
-    return rows.by_row.moments(loads, len(rows.limit_w))
+def quantile(
+    linear: FloatArray, variance: FloatArray, z: FloatArray, growth: FloatArray
+) -> FloatArray:
+    """[..., H] quantile loads from moments [..., H + R] and [...], ``z`` deviations above mean."""
+    factor = linear[..., len(growth) :]
+    spread = np.einsum("...i,...i->...", factor, factor) + variance
+    margin = z * np.sqrt(np.maximum(spread, 0))
+    return np.asarray(linear[..., : len(growth)] + margin[..., None] * growth)

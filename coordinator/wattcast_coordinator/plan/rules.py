@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from wattcast_coordinator.plan.groups import Groups
 from wattcast_coordinator.plan.itinerary import Itinerary
 from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
@@ -94,24 +95,22 @@ def _groups(instance: Instance, plan: Itinerary) -> list[str]:
 
 
 def _meet(instance: Instance, group: IntArray, place: IntArray, plan: Itinerary) -> bool:
-    """Whether two members of a group are in the same place, now or in any state."""
+    """Whether two members of a group are in the same place, now or at any time."""
+    home = place[instance.wl_server]
     members = np.flatnonzero(group >= 0)
-    if _crowded(group[members], place[instance.wl_server[members]], members):
+    spots = group[members] * (int(place.max(initial=0)) + 1) + home[members]
+    if len(np.unique(spots)) < len(members):
         return True
-    members = members[np.isin(group[members], group[plan.workload])]
-    for flying, done in zip(plan.flying, plan.done, strict=True):
-        server = instance.wl_server.copy()
-        server[plan.workload[done]] = plan.target[done]
-        fly = flying & (group[plan.workload] >= 0)
-        who = np.concatenate([members, plan.workload[fly]])
-        at = place[np.concatenate([server[members], plan.target[fly]])]
-        if _crowded(group[who], at, who):
-            return True
+    groups, move_of = Groups(group), {int(w): move for move, w in enumerate(plan.workload)}
+    for move, workload in enumerate(plan.workload):
+        goal = place[plan.target[move]]
+        for other in groups.members(int(group[workload])):
+            if other == workload:
+                continue
+            moves = move_of.get(int(other))
+            stays = moves is None or plan.start_s[move] < plan.stop_s[moves]
+            if (stays and home[other] == goal) or (
+                moves is not None and place[plan.target[moves]] == goal
+            ):
+                return True
     return False
-
-
-def _crowded(group: IntArray, place: IntArray, member: IntArray) -> bool:
-    """Whether two different members of a group are in one place."""
-    spot = group * (int(place.max(initial=0)) + 1) + place
-    once = np.unique(spot * (int(member.max(initial=0)) + 1) + member)
-    return len(np.unique(spot)) < len(once)

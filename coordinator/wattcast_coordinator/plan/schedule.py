@@ -77,11 +77,20 @@ class Scheduler:
         """Start what can start now, again and again while something did."""
         progress = True
         while progress:
-            started = [w for w in self._left if self._start_move(w, now_s)]
+            started = self._start_moves(now_s)
             flipped = [index for index in self._flips if self._start_transfer(index, now_s)]
             self._left = [w for w in self._left if w not in started]
             self._flips = [index for index in self._flips if index not in flipped]
             progress = bool(flipped) or (bool(started) and bool(self._flips))
+
+    def _start_moves(self, now_s: float) -> list[int]:
+        started = []
+        for workload in self._left:
+            if len(self._flights) >= self.problem.instance.max_parallel:
+                break
+            if self._start_move(workload, now_s):
+                started.append(workload)
+        return started
 
     def _next_time(self, now_s: float) -> float | None:
         """When trying again makes sense: after the next completion, or in the next step."""
@@ -139,8 +148,7 @@ class Scheduler:
         racks = np.bincount(rack[[*ends, server, source]])
         touched = [server, source]
         return bool(
-            len(self._flights) < instance.max_parallel
-            and (servers[touched] <= instance.max_parallel_server).all()
+            (servers[touched] <= instance.max_parallel_server).all()
             and (racks[rack[touched]] <= instance.max_parallel_rack).all()
             and self._now.accepts(workload, np.array([server]))[0]
             and not self._meets_group(workload, server)

@@ -16,10 +16,9 @@ from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
+PATIENCE = 12  # rounds without a cheaper goal that end the search
 _ATTEMPTS = 40  # goals tried when none is within all limits
-_EFFORTS = 4  # of them scheduled for a best effort; and cheap goals, if they cannot be scheduled
-_ANEW = 3  # rounds that construct a goal from nothing before one varies the best
-_IDLE_ROUNDS = 30  # without a cheaper goal end the search
+_EFFORTS = 3  # of them scheduled for a best effort; and cheap goals, if one cannot be scheduled
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
 _NO_SCHEDULE = Schedule((), (), 0.0, (), ())
 
@@ -29,39 +28,30 @@ def never() -> bool:
     return False
 
 
-def _ignore(_: Solution) -> None:
-    """Nobody is told of plans on the way."""
-
-
 def solve(
     instance: Instance,
     *,
     deadline: Callable[[], bool] = never,
     rng: np.random.Generator | None = None,
-    polish: bool = True,
-    on_plan: Callable[[Solution], None] = _ignore,
+    patience: int = PATIENCE,
 ) -> Solution:
     """Find moves and transfers that bring every node within limits from lead_s on.
 
     Args:
         instance: the problem.
-        deadline: asked before every round of search but the first; once True, the best plan so
-            far is returned. A round takes some 3 ms for 1000 servers.
+        deadline: asked before every round of search but the first; once True, the best goal so
+            far is scheduled and proved. A round takes some 3 ms for 1000 servers.
         rng: for the search; a fixed seed if None.
-        polish: whether to search on for a cheaper plan once one is found.
-        on_plan: told of the first plan as soon as it is proved.
+        patience: rounds without a cheaper goal that end the search; 0 = take the first.
     """
     problem = prepare(instance)
     start = State(problem)
     if start.excess_w() <= 0:
         return _nothing_to_do(start)
     run = _Run(start, deadline, np.random.default_rng(0) if rng is None else rng)
-    plan = run.first()
+    plan = run.plan(patience)
     if plan is None:
         return run.best_effort()
-    if polish:
-        on_plan(_solution(start, plan, ()))
-        plan = run.cheaper(plan)
     return _solution(start, plan, explain_plan(start, plan.goal))
 
 
@@ -89,45 +79,43 @@ class _Run:
         self.search = Search(self.start, self.rng)
         self.verifier = Verifier(problem.instance, problem.network)
 
-    def first(self) -> _Plan | None:
-        """The first goal that can be scheduled and proved."""
+    def plan(self, patience: int) -> _Plan | None:
+        """The cheapest goal found that can be scheduled and proved."""
         for attempt in range(_ATTEMPTS):
             if attempt and self.deadline():
                 break
-            goal = self.search.construct(0.05 * attempt, transfers=attempt % 3 != 1)
-            if goal.excess_w() > 0:
-                Greedy(goal, noise=0.1 * attempt, rng=self.rng).run()
-            prune(goal)
+            goal = self._construct(attempt)
             self.attempts.append(goal)
-            plan = self._prove(goal) if goal.excess_w() <= 0 else None
+            if goal.excess_w() > 0:
+                continue
+            goals = self._cheaper(goal, patience)
+            plans = (self._prove(one) for one in [*goals[:-_EFFORTS:-1], goals[0]])
+            plan = next((plan for plan in plans if plan), None)
             if plan:
                 return plan
         return None
 
-    def cheaper(self, plan: _Plan) -> _Plan:
-        """The cheapest plan that further search finds."""
-        goals, idle, attempt = [plan.goal], 0, 0
-        while idle < _IDLE_ROUNDS and not self.deadline():
-            goal = self._next_goal(goals[-1], attempt)
-            attempt, idle = attempt + 1, idle + 1
-            if goal is not None and goal.cost() < goals[-1].cost() - 1e-9:
-                goals.append(goal)
-                idle = 0
-        for goal in goals[:0:-1][:_EFFORTS]:
-            better = self._prove(goal)
-            if better:
-                return better
-        return plan
-
-    def _next_goal(self, best: State, attempt: int) -> State | None:
-        """Another goal within all limits; None if this round found none."""
-        anew = attempt < _ANEW
-        search = self.search
-        goal = search.construct(0.1 * attempt, transfers=attempt > 0) if anew else search.vary(best)
-        if goal is None or goal.excess_w() > 0:
-            return None
+    def _construct(self, attempt: int) -> State:
+        """A goal from nothing, repaired where it falls short."""
+        goal = self.search.construct(attempt)
+        if goal.excess_w() > 0:
+            Greedy(goal, noise=0.1 * attempt, rng=self.rng).run()
         prune(goal)
         return goal
+
+    def _cheaper(self, goal: State, patience: int) -> list[State]:
+        """Goals within all limits, each cheaper than the one before."""
+        goals, idle = [goal], 0
+        while idle < patience and not self.deadline():
+            idle += 1
+            other = self.search.improve(goals[-1])
+            if other is None or other.excess_w() > 0:
+                continue
+            prune(other)
+            if other.cost() < goals[-1].cost() - 1e-9:
+                goals.append(other)
+                idle = 0
+        return goals
 
     def _prove(self, goal: State) -> _Plan | None:
         """Schedule a goal; None if what can be done of it in time is not within all limits."""

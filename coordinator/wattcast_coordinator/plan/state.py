@@ -4,9 +4,9 @@ from copy import copy
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.plan.groups import Groups
 from wattcast_coordinator.plan.problem import Problem
-from wattcast_coordinator.plan.rows import row_moments
+from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
 
@@ -48,12 +48,10 @@ class State:
         count = len(instance.server_cord)
         self.free_cpu = instance.server_cpu - np.bincount(self.placed, instance.wl_cpu, count)
         self.free_mem = instance.server_mem - np.bincount(self.placed, instance.wl_mem, count)
-        self.linear, self.variance = row_moments(instance, problem.rows)
-        servers = server_loads(instance, self.placed)
-        self.server_linear = np.hstack([servers.mean_w, servers.factor_w])
-        self.server_variance = servers.variance
-        everything = np.arange(len(problem.rows.limit_w))
-        self.load_w = quantile(problem, everything, self.linear, self.variance)
+        self.linear, self.variance = problem.present[0].copy(), problem.present[1].copy()
+        self.server_linear = np.hstack([problem.drawn.mean_w, problem.drawn.factor_w])
+        self.server_variance = problem.drawn.variance.copy()
+        self.load_w = quantile(self.linear, self.variance, problem.rows.z, instance.growth)
         self.slack_w = (problem.target_w - self.load_w).min(1)
 
     def copy(self) -> "State":
@@ -102,7 +100,10 @@ class State:
         share = share * problem.instance.server_eff[server]
         linear = self.linear[row] + share[:, None] * problem.linear[workload]
         variance = self.variance[row] + (share * problem.instance.wl_sigma_w[workload]) ** 2
-        slack_w = (problem.target_w[row] - quantile(problem, row, linear, variance)).min(1)
+        slack_w = (
+            problem.target_w[row]
+            - quantile(linear, variance, problem.rows.z[row], problem.instance.growth)
+        ).min(1)
         change = np.minimum(slack_w, 0).sum() - np.minimum(self.slack_w[row], 0).sum()
         return self.excess_w() - float(change)
 
@@ -135,11 +136,9 @@ class State:
             fits &= instance.server_rack[servers] != instance.server_rack[server]
         return np.asarray(fits)
 
-    def _others(self, groups: dict[int, IntArray], group: int, workload: int) -> IntArray:
+    def _others(self, groups: Groups, group: int, workload: int) -> IntArray:
         """Servers of the other members of a workload's group."""
-        if group < 0:
-            return np.zeros(0, np.int64)
-        members = groups[group]
+        members = groups.members(group)
         return np.asarray(self.placed[members[members != workload]])
 
     def _add(self, workload: int, server: int, sign: float) -> None:
@@ -157,17 +156,6 @@ class State:
         row, share = self.problem.rows.column(server, int(self.way[server]))
         linear = self.linear[row] + share[:, None] * vector
         variance = self.variance[row] + share**2 * own
-        load_w = quantile(self.problem, row, linear, variance)
+        load_w = quantile(linear, variance, self.problem.rows.z[row], self.problem.instance.growth)
         self.linear[row], self.variance[row], self.load_w[row] = linear, variance, load_w
         self.slack_w[row] = (self.problem.target_w[row] - load_w).min(1)
-
-
-def quantile(
-    problem: Problem, row: IntArray, linear: FloatArray, variance: FloatArray
-) -> FloatArray:
-    """[..., rows, H] quantile loads of rows from their moments."""
-    growth = problem.instance.growth
-    factor = linear[..., len(growth) :]
-    spread = np.einsum("...i,...i->...", factor, factor) + variance
-    margin = problem.rows.z[row] * np.sqrt(np.maximum(spread, 0))
-    return np.asarray(linear[..., : len(growth)] + margin[..., None] * growth)

@@ -7,7 +7,8 @@ are known, so adding an action changes known states only, and each is checked ex
 import numpy as np
 
 from wattcast_coordinator.plan.problem import Problem
-from wattcast_coordinator.plan.state import State, quantile
+from wattcast_coordinator.plan.rows import quantile
+from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
 
@@ -107,7 +108,8 @@ class Timeline:
     def _safe(self, row: IntArray, now_s: float) -> bool:
         """Whether rows keep their limit, or do no worse than nothing, in every state."""
         at = (np.array(self._order)[:, None], row)
-        load_w = quantile(self._problem, row, self._linear[at], self._variance[at])
+        table, growth = self._problem.rows, self._problem.instance.growth
+        load_w = quantile(self._linear[at], self._variance[at], table.z[row], growth)
         over = load_w > self._problem.soft_w[row] + _TOLERANCE_W
         return not (over & self._window(now_s)[:, None, :]).any()
 

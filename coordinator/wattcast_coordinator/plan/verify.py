@@ -12,6 +12,7 @@ import numpy as np
 from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.plan.itinerary import Itinerary, Moves, Transfers, lay_out
 from wattcast_coordinator.plan.network import Network
+from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.plan.rules import broken_rules
 from wattcast_coordinator.plan.ways import Entries, way_loads
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
@@ -50,6 +51,7 @@ class Verifier:
 
     def __init__(self, instance: Instance, network: Network) -> None:
         self._instance, self._network = instance, network
+        self._drawn = server_loads(instance, instance.wl_server)
         nodes = len(instance.node_parent)
         alone = np.flatnonzero(network.same.any(0))
         changed = np.flatnonzero(network.changed.ravel())
@@ -78,8 +80,9 @@ class Verifier:
     def after(self, moves: Moves, transfers: Transfers) -> FloatArray:
         """[loads, H] quantile loads in a plan's final state."""
         every = np.arange(len(self.node))
-        *_, last = self._states(self._draws(lay_out(self._instance, moves, transfers)), every)
-        return self._all_w(*last)
+        plan = lay_out(self._instance, moves, transfers)
+        *_, (linear, variance, _) = self._states(self._draws(plan), every)
+        return self._all_w(linear, variance)
 
     def _all_w(self, linear: FloatArray, variance: FloatArray) -> FloatArray:
         every = np.arange(len(self.node))
@@ -88,7 +91,7 @@ class Verifier:
     def _present(self) -> tuple[FloatArray, FloatArray]:
         """Moments of all loads now: the intact ones, and what each loss changes about them."""
         instance, network = self._instance, self._network
-        loads = way_loads(instance, network.ways.of, network.ways.part, network.count)
+        loads = way_loads(self._drawn, network.way, network.part, network.count)
         linear, variance = (
             part[self.node] for part in network.intact.moments(loads, len(instance.node_parent))
         )
@@ -106,9 +109,8 @@ class Verifier:
         self, loads: IntArray, linear: FloatArray, variance: FloatArray, step: IntArray
     ) -> FloatArray:
         growth = self._instance.growth
-        factor = linear[:, len(growth) :]
-        sigma_w = np.sqrt(np.maximum(np.einsum("ij,ij->i", factor, factor) + variance, 0))
-        return np.asarray(linear[:, step] + (self._z[loads] * sigma_w)[:, None] * growth[step])
+        steps = np.concatenate([step, np.arange(len(growth), linear.shape[1])])
+        return quantile(linear[:, steps], variance, self._z[loads], growth[step])
 
     def _overloads(self, plan: Itinerary) -> list[str]:
         """Loads over their limit from lead_s on, or before that over doing nothing as well."""
@@ -121,19 +123,26 @@ class Verifier:
         loads = np.flatnonzero(touched)
         limit_w = self.limit_w[loads, None]
         soft_w = np.maximum(limit_w, self.nothing_w[loads])
-        for state, (linear, variance) in enumerate(self._states(draw, loads)):
+        judged: list[int] = []
+        for state, (linear, variance, new) in enumerate(self._states(draw, loads)):
             first, last, until_s = plan.window(state, instance.step_s, steps)
             step = np.arange(first, last)
             must = strict[step] & (step * instance.step_s < until_s)
-            load_w = self._quantile(loads, linear, variance, step)
-            over = load_w > np.where(must, limit_w, soft_w[:, step]) + _TOLERANCE_W
+            same = judged == [first, last, *must]  # what has not changed was judged already
+            which = np.flatnonzero(new) if same else np.arange(len(loads))
+            judged = [first, last, *must]
+            load_w = self._quantile(loads[which], linear[which], variance[which], step)
+            allowed_w = np.where(must, limit_w[which], soft_w[which][:, step])
+            over = (load_w > allowed_w + _TOLERANCE_W).any(1)
             if over.any():
-                worst = int(loads[over.any(1).argmax()])
+                worst = int(loads[which[over.argmax()]])
                 found.append(f"{self.name(worst)} is overloaded at {plan.begin_s[state]:.0f} s")
         return found
 
-    def _states(self, draw: _Draw, loads: IntArray) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """Moments of the given loads in each state, from what has changed since the one before."""
+    def _states(
+        self, draw: _Draw, loads: IntArray
+    ) -> Iterator[tuple[FloatArray, FloatArray, BoolArray]]:
+        """Moments of the given loads in each state, and which are new since the one before."""
         share = self._shares(draw, loads)
         linear, variance = self._linear[loads], self._variance[loads]
         last = np.zeros_like(draw.linear[0]), np.zeros_like(draw.variance[0])
@@ -141,13 +150,13 @@ class Verifier:
             new = np.flatnonzero((now[0] != last[0]).any(1))
             linear += share[:, new] @ (now[0] - last[0])[new]
             variance += share[:, new] ** 2 @ (now[1] - last[1])[new]
-            yield linear, variance
+            yield linear, variance, (share[:, new] != 0).any(1)
             last = now
 
     def _draws(self, plan: Itinerary) -> _Draw:
         """Every server that a plan changes, on the way that feeds it now and on the other one."""
         instance, network = self._instance, self._network
-        drawn = server_loads(instance, instance.wl_server)
+        drawn = self._drawn
         groups = [network.ats_servers[np.flatnonzero(network.ats == n)[0]] for n in plan.node]
         servers = np.unique(np.concatenate([plan.source, plan.target, *groups]))
         change, own_change = self._changes(plan, servers)
@@ -160,7 +169,7 @@ class Verifier:
         here = (1 - there)[..., None] * full - (full - change)
         return _Draw(
             np.concatenate([servers, servers[moved]]),
-            np.concatenate([network.ways.of[servers], network.other[servers[moved]]]),
+            np.concatenate([network.way[servers], network.other[servers[moved]]]),
             np.concatenate([here, (there[..., None] * full)[:, moved]], axis=1),
             np.concatenate(
                 [(1 - there) * own - (own - own_change), (there * own)[:, moved]], axis=1
@@ -212,7 +221,7 @@ class Verifier:
         used = np.flatnonzero((which[network.lost.way] >= 0) & (slot >= 0))
         row, way = place[slot[used]], which[network.lost.way[used]]
         full[:, row, way] += network.gain[used].T
-        part = network.ways.part[draw.server]
+        part = network.part[draw.server]
         return np.asarray(full[0][:, at] * part[:, 0] + full[1][:, at] * part[:, 1])
 
     def name(self, load: int) -> str:

@@ -1,44 +1,23 @@
-"""Servers with the same pair of cords are fed alike; two probes tell how each of them is fed.
+"""What servers on a way draw together, and which fractions of it pass through which row."""
 
-A server that takes the shares ``p`` and ``1 - p`` from its two cords draws, through every node and
-after every loss, ``p`` of what a server entirely on the first cord would and ``1 - p`` of what one
-entirely on the second would: lost cords hand their share to the live one in all three.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
-from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.aggregate.loads import ServerLoads
 from wattcast_coordinator.aggregate.routes import tally
-from wattcast_coordinator.topology.instance import Instance, IntArray
+from wattcast_coordinator.topology.instance import IntArray
 from wattcast_core.units import FloatArray
-
-_NO_SHARE = 1e-9  # with no share stated, live cords share alike
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """The distinct pairs of cords, and which one each server has.
-
-    Attributes:
-        cord: [ways, 2] leaf nodes, -1 = none; a single cord is the first.
-        of: [S] way of each server.
-        part: [S, 2] how much of a server is like each probe of its way; adds up to one.
-    """
-
-    cord: IntArray
-    of: IntArray
-    part: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Fractions of power through rows, by way: a server takes ``fraction @ part`` of its own.
+    """Fractions of power through rows, by way: of a server's, ``fraction @ part`` passes.
 
     Attributes:
         row, way: [entries].
-        fraction: [entries, 2] of the way's two probes.
+        fraction: [entries, 2] of a server entirely on its first cord, and on its second.
     """
 
     row: IntArray
@@ -50,15 +29,24 @@ class Entries:
         return Entries(self.row[which], self.way[which], self.fraction[which])
 
     def moments(self, loads: "WayLoads", rows: int) -> tuple[FloatArray, FloatArray]:
-        """[rows, H + R] mean watts beside factor loadings, and [rows] own variance."""
+        """[rows, H + R] mean watts beside factor loadings, and [rows] own variance.
+
+        The entries are sorted by row.
+        """
+        start = np.searchsorted(self.row, np.arange(rows + 1))
         first, second = self.fraction.T
-        linear = [
-            tally(self.row, first * one[self.way] + second * other[self.way], rows)
-            for one, other in loads.linear
-        ]
-        square = np.stack([first**2, 2 * first * second, second**2])
-        own = (square * loads.variance[:, self.way]).sum(0)
-        return np.stack(linear, axis=1), tally(self.row, own, rows)
+        square = np.stack([first**2, 2 * first * second, second**2], axis=1)
+        return (
+            self._matrix(self.fraction, start) @ loads.linear,
+            self._matrix(square, start) @ loads.variance,
+        )
+
+    def _matrix(self, values: FloatArray, start: IntArray) -> sp.csr_array:
+        """[rows, width * ways] of values [entries, width]."""
+        width = values.shape[1]
+        column = width * self.way[:, None] + np.arange(width)
+        shape = (len(start) - 1, width * (int(self.way.max(initial=0)) + 1))
+        return sp.csr_array((values.ravel(), column.ravel(), width * start), shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +54,28 @@ class WayLoads:
     """What all servers of a way draw together.
 
     Attributes:
-        linear: [H + R, 2, ways] mean watts and factor loadings, by probe.
-        variance: [3, ways] own variance of first with first, first with second, second with second.
+        linear: [2 ways, H + R] mean watts beside factor loadings, by way and cord.
+        variance: [3 ways] own variance of first with first, first with second, second with second.
     """
 
     linear: FloatArray
     variance: FloatArray
 
 
-def ways_of(instance: Instance) -> Ways:
-    """Group servers by their cords."""
-    swap = (instance.server_cord[:, 0] < 0)[:, None]
-    cord = np.where(swap, instance.server_cord[:, ::-1], instance.server_cord)
-    share = np.where(swap, instance.server_share[:, ::-1], instance.server_share)
-    share[share.sum(1) < _NO_SHARE] = 1.0
-    share[cord[:, 1] < 0] = (1.0, 0.0)
-    nodes = len(instance.node_parent) + 1
-    key, of = np.unique((cord[:, 0] + 1) * nodes + cord[:, 1] + 1, return_inverse=True)
-    pairs = np.stack([key // nodes - 1, key % nodes - 1], axis=1)
-    return Ways(pairs, of, share / share.sum(1, keepdims=True))
-
-
-def probes(instance: Instance, ways: Ways) -> Instance:
-    """The room with two servers a way: 2w entirely on its first cord, 2w + 1 on its second."""
-    share = np.tile(np.eye(2), (len(ways.cord), 1))
-    return replace(instance, server_cord=np.repeat(ways.cord, 2, axis=0), server_share=share)
-
-
-def way_loads(instance: Instance, way: IntArray, part: FloatArray, count: int) -> WayLoads:
-    """Add the present loads of servers up by way.
+def way_loads(loads: ServerLoads, way: IntArray, part: FloatArray, count: int) -> WayLoads:
+    """Add loads of servers up by way.
 
     Args:
-        instance: the room.
+        loads: of the servers.
         way: [S] way of each server.
-        part: [S, 2] how it takes from its probes.
+        part: [S, 2] its shares of the cords.
         count: number of ways.
     """
-    loads = server_loads(instance, instance.wl_server)
+    servers = np.arange(len(way))
+    columns = (2 * way[:, None] + np.arange(2)).ravel()
+    add = sp.csr_array((part.ravel(), (columns, np.repeat(servers, 2))), (2 * count, len(way)))
     first, second = part.T
-    values = np.hstack([loads.mean_w, loads.factor_w]).T
-    linear = [[tally(way, side * value, count) for side in (first, second)] for value in values]
-    weights = (first**2, first * second, second**2)
+    weights = np.stack([first**2, first * second, second**2])
     variance = [tally(way, weight * loads.variance, count) for weight in weights]
-    return WayLoads(np.array(linear), np.array(variance))
+    values = np.hstack([loads.mean_w, loads.factor_w])
+    return WayLoads(np.asarray(add @ values), np.stack(variance, axis=1).ravel())

@@ -37,10 +37,14 @@ class Amperes:
     limit_a: FloatArray
     neutral_limit_a: FloatArray
 
+    def used(self) -> FloatArray:
+        """[G] largest share of its limit that a line or the neutral carries in some step."""
+        line = self.line_a.max((1, 2)) / self.limit_a
+        return np.asarray(np.maximum(line, self.neutral_a.max(1) / self.neutral_limit_a))
+
     def over(self) -> BoolArray:
         """[G] places where a line or the neutral exceeds its limit in some step."""
-        line = self.line_a.max((1, 2)) > self.limit_a * (1 + 1e-9)
-        return np.asarray(line | (self.neutral_a.max(1) > self.neutral_limit_a * (1 + 1e-9)))
+        return np.asarray(self.used() > 1 + 1e-9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +64,7 @@ def wired(room: Compiled) -> _Wired:
     live = room.matrices.feeding.live
     out, *lost = lines.lost(live)
     matrices = build(lines.network, lost, out)
-    doubt = np.array([s.share_doubt for s in room.graph.site.server])[:, None]
+    doubt = np.array([s.doubt for s in room.graph.site.server])[:, None]
     most = np.where(network.cord >= 0, np.minimum(network.share + doubt, 1.0), 0.0)
     return _Wired(lines, matrices, gather(matrices.buckets, most))
 

@@ -37,10 +37,9 @@ class Over:
     limit: float
     p_over: float
 
-    @property
-    def excess(self) -> float:
-        """Share of the limit by which the worst step exceeds it."""
-        return float(self.load.max()) / self.limit - 1 if self.limit > 0 else np.inf
+    def excess(self, steps: int) -> float:
+        """Share of the limit by which the worst of the first steps exceeds it."""
+        return float(self.load[:steps].max()) / self.limit - 1 if self.limit > 0 else np.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +83,7 @@ class Judgement:
             Over(
                 int(matrices.node[row]),
                 "",
-                names[int(matrices.case[row]) - 1].id,
+                names[int(matrices.case[row]) - 1].name,
                 load_w[row],
                 float(limit_w[row]),
                 float(p),
@@ -101,7 +100,7 @@ class Judgement:
                 node = self.room.graph.node[step.step]
                 left_w = np.full_like(limits.n1_w, np.inf)
                 left_w[node] = limits.n1_w[node] * step.left
-                out += self._found(self.single.base, left_w, limits.z_n1, step.id)
+                out += self._found(self.single.base, left_w, limits.z_n1, step.name)
         return out
 
     def _amperes(self, amps: Amperes) -> list[Over]:
@@ -110,7 +109,7 @@ class Judgement:
             case = int(amps.case[place])
             if case and self.lost:
                 continue
-            name = self.room.contingencies[case - 1].id if case else ""
+            name = self.room.contingencies[case - 1].name if case else ""
             loads = np.vstack([amps.line_a[place], amps.neutral_a[place][None]])
             limits_a = [float(amps.limit_a[place])] * 3 + [float(amps.neutral_limit_a[place])]
             worst = int(np.argmax(loads.max(1) / limits_a))
@@ -156,7 +155,7 @@ def balanced_limits(judged: Judgement, instance: Instance) -> Instance:
     if judged.amps is None:
         return instance
     single, amps = judged.single, judged.amps
-    used_a = amps.line_a.max((1, 2)) / amps.limit_a
+    used_a = amps.used()
     limits = single.limits
     share = np.ones((2, len(limits.base_w)))
     base_w = single.base.quantile_w(limits.z_base).max(1)

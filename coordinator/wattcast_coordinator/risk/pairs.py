@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wattcast_coordinator.risk.cascade import Situation
 from wattcast_coordinator.risk.nminus import Moments, SingleLosses
+from wattcast_coordinator.risk.trip import trip_time_s
 from wattcast_coordinator.topology.buckets import Gather
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_coordinator.topology.second import Second
@@ -72,6 +74,26 @@ def judge(single: SingleLosses, second: Second, gathered: Gather, servers: Momen
     order = np.lexsort((parts[2], parts[1], parts[0]))
     a, b, at_node, load_w, p_over = (part[order] for part in parts)
     return Pairs(a, b, at_node, load_w, p_over, count * (count - 1) // 2)
+
+
+def tripping(found: Pairs, situation: Situation) -> list[tuple[int, int]]:
+    """Pairs after which something would trip within the horizon (to be followed from there)."""
+    device = np.full(len(situation.network), -1)
+    device[[p.node for p in situation.protections]] = np.arange(len(situation.protections))
+    rating_w = np.array([p.rating_w for p in situation.protections])
+    rows = np.flatnonzero(device[found.node] >= 0)
+    at = device[found.node[rows]]
+    ratio = found.load_w[rows] / rating_w[at, None]
+    trips = np.zeros(len(rows), bool)
+    for curve in {p.curve for p in situation.protections}:
+        own = np.array([p.curve is curve for p in situation.protections])
+        here = np.flatnonzero(own[at] & (ratio.max(1, initial=0.0) >= curve.ratio[0]))
+        # No device was loaded beyond what it bears before, so the hottest start is the safe side.
+        times_s = curve.time_s(ratio[here], 0.99 * curve.ratio[0])
+        trips[here] = np.isfinite(trip_time_s(times_s, situation.step_s))
+    chosen = rows[trips]
+    pair = np.stack([found.first[chosen], found.second[chosen]], axis=1)
+    return [(int(a), int(b)) for a, b in np.unique(pair, axis=0)]
 
 
 class _Rows:

@@ -11,7 +11,7 @@ from wattcast_coordinator.risk.cascade import Outcome, Situation, follow
 from wattcast_coordinator.risk.judgement import Judgement, Over
 from wattcast_coordinator.risk.protect import protections
 from wattcast_coordinator.risk.trip import trip_time_s
-from wattcast_coordinator.topology.instance import Instance
+from wattcast_coordinator.topology.instance import Instance, IntArray
 from wattcast_core.units import FloatArray
 
 _FOLLOWED = 64  # contingencies followed in one cycle, worst first
@@ -25,12 +25,15 @@ class Consequence:
         trip_s: data seconds until the first trip; infinite if nothing trips within the horizon.
         trips: what trips, in order.
         dark: servers without supply at the end, of the loss itself and of what trips.
+        unproven: servers left with fewer cords whose supplies or cords, by their ratings, may not
+            carry them; they count as load all the same.
     """
 
     contingency: str
     trip_s: float
     trips: tuple[str, ...]
     dark: tuple[str, ...]
+    unproven: tuple[str, ...] = ()
 
 
 def violations(judged: Judgement, instance: Instance, now: datetime) -> list[Violation]:
@@ -97,7 +100,8 @@ def consequences(
             first 64 are followed.
     """
     room = judged.room
-    known = {c.id: c.nodes(room.graph) for c in room.contingencies} | {"": np.zeros(0, np.int64)}
+    known = {c.name: c.nodes(room.graph) for c in reversed(room.contingencies)}
+    known[""] = np.zeros(0, np.int64)
     chosen = [name for name in dict.fromkeys(wanted) if name in known][:_FOLLOWED]
     situation = Situation(
         room.matrices.network,
@@ -119,7 +123,29 @@ def _told(judged: Judgement, contingency: str, end: Outcome) -> Consequence:
         end.trips[0].at_s if end.trips else np.inf,
         tuple(f"{graph.nodes[t.node]} {t.state}" for t in end.trips),
         tuple(graph.servers[int(s)] for s in end.dark),
+        tuple(graph.servers[int(s)] for s in _unproven(judged, contingency)),
     )
+
+
+def _unproven(judged: Judgement, contingency: str) -> IntArray:
+    """Servers that lose a cord, and draw more than the ratings of what is left bear."""
+    room, site = judged.room, judged.room.graph.site
+    case = room.case(contingency)
+    cord = room.matrices.network.cord
+    live = (cord >= 0) & room.matrices.feeding.live[cord, case]
+    before = (cord >= 0) & room.matrices.feeding.live[cord, 0]
+    volts = site.electrical.voltage_v * site.electrical.lowest
+    factors = [s.power_factor or site.electrical.power_factor for s in site.server]
+    each_w = np.array(
+        [
+            min(s.psu_w or np.inf, (s.cord_a * volts * factor) or np.inf)
+            for s, factor in zip(site.server, factors, strict=True)
+        ]
+    )
+    drawn_w = judged.servers.quantile_w(judged.single.limits.z_n1).max(1)
+    left = live.sum(1)
+    fewer = (left < before.sum(1)) & (left >= room.matrices.network.needed)
+    return np.flatnonzero(fewer & (drawn_w > left * each_w))
 
 
 def excess_w(loads_w: FloatArray, limits_w: FloatArray) -> float:

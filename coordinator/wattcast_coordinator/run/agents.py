@@ -1,5 +1,6 @@
 """What the coordinator does with what agents say."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -13,6 +14,8 @@ from wattcast_core.clock import DataClock
 from wattcast_core.commands import CommandResult
 from wattcast_core.errors import StoreUnavailable, Unreachable
 from wattcast_core.messages import SPOKEN_VERSIONS, Batch, Hello, Rejected, Welcome
+
+_AGAIN_REAL_S = 0.5
 
 
 class Handler:
@@ -61,15 +64,11 @@ class Handler:
             await self._store.acknowledged(hello.agent),
         )
 
-    async def on_batch(self, agent: str, batch: Batch) -> None:
-        """Return when the batch is durable; the decision cycle knows it even before.
-
-        So a database that is away takes nothing from the decisions: what was not acknowledged
-        comes again.
+    async def see(self, agent: str, batch: Batch) -> Batch:
+        """Post what can be believed of a batch; the decision cycle knows it before it is stored.
 
         Raises:
             Unreachable: this coordinator no longer leads; the agent shall look for who does.
-            StoreUnavailable: nothing was stored.
         """
         if not self._token():
             raise Unreachable("this coordinator does not lead any more; look for the leader")
@@ -77,12 +76,18 @@ class Handler:
         screened = screen(batch, now + timedelta(seconds=self._ahead_s))
         await self._complain(agent, screened, now)
         self._board.take(agent, screened.batch, now)
-        try:
-            await self._store.write(agent, screened.batch)
-        except StoreUnavailable as error:
-            await self._note_store(str(error), now)
-            raise
-        await self._note_store("", now)
+        return screened.batch
+
+    async def keep(self, agent: str, batch: Batch) -> None:
+        """Return when the batch is durable, however long the database is away."""
+        while True:
+            try:
+                await self._store.write(agent, batch)
+            except StoreUnavailable as error:
+                await self._note_store(str(error))
+                await asyncio.sleep(_AGAIN_REAL_S)
+            else:
+                return await self._note_store("")
 
     async def _complain(self, agent: str, screened: Screened, now: datetime) -> None:
         """Tell once an agent and kind what is wrong with its data."""
@@ -101,13 +106,14 @@ class Handler:
             self._told.add((agent, kind))
             await self.tell(RaiseEvent(Severity.WARNING, kind, text, now))
 
-    async def _note_store(self, why: str, now: datetime) -> None:
+    async def _note_store(self, why: str) -> None:
+        """Tell when the database goes away, and when it is back."""
         if bool(why) == self._store_away:
             return
         self._store_away = bool(why)
         text = why or "the signature database takes rows again"
         severity = Severity.CRITICAL if why else Severity.INFO
-        await self.tell(RaiseEvent(severity, "store", text, now))
+        await self.tell(RaiseEvent(severity, "store", text, self._clock.now(time.time())))
 
     async def on_result(self, result: CommandResult) -> None:
         """Hand a command's result to whoever sent it."""

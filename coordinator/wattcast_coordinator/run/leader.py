@@ -17,6 +17,7 @@ from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Costs
+from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
@@ -26,7 +27,6 @@ from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
-_PRUNE_CYCLES = 288
 _SHOW_REAL_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -62,31 +62,26 @@ class Leader:
             event = RaiseEvent(Severity.INFO, "leader", text, self._parts.now())
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
-            async with self._parts.guard("telling the database which meter is on which feed"):
-                meters = {p.id: (p.feed, p.rack, "pdu") for p in self._parts.site.pdu}
-                await self._parts.store.describe(meters, self._parts.now())
             tasks.create_task(self._show(intents))
             tasks.create_task(self._parts.prices.keep(self._parts.now))
-            await self._cycles(state, keeper, actions)
+            upkeep = Upkeep(self._parts)
+            tasks.create_task(upkeep.run())
+            await self._cycles(state, keeper, actions, upkeep)
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
         if self._registry is not None:
             await self._registry.join(hello.agent, hello.rack, self._parts.now())
 
-    async def _cycles(self, state: State, keeper: StateKeeper, actions: Actions) -> None:
-        count = 0
+    async def _cycles(
+        self, state: State, keeper: StateKeeper, actions: Actions, upkeep: Upkeep
+    ) -> None:
         at = step_floor(self._parts.now(), self._decision.step_s)
         while True:
             at = max(at + timedelta(seconds=self._decision.step_s), self._floor_now())
             await self._until_step(at)
             state = await self._cycle(at, state, keeper, actions)
-            count += 1
-            async with self._parts.guard("adding up by minute"):
-                await self._parts.store.roll_up(at)
-            if count % _PRUNE_CYCLES == 0:
-                async with self._parts.guard("pruning the database"):
-                    await self._parts.store.prune(at)
+            upkeep.cycle_done(at)
 
     async def _cycle(
         self, at: datetime, state: State, keeper: StateKeeper, actions: Actions
@@ -143,6 +138,7 @@ class Leader:
             agents=dict(board.agents),
             price_per_kwh=self._costs.now,
             hourly_per_kwh=self._costs.hourly,
+            usage=board.usage.usage(board.placement, self._alive_since(at)),
         )
 
     async def _remember_power(self) -> None:
@@ -156,9 +152,11 @@ class Leader:
         """Wait for the step's end, then for its forecasts, but not for a silent agent."""
         start_real_s = self._parts.clock.real_s(at)
         await asyncio.sleep(max(0.0, start_real_s - time.time()))
-        since = at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
         left_s = start_real_s + self._decision.settle_real_s - time.time()
-        await self._parts.board.wait_complete(at, since, left_s)
+        await self._parts.board.wait_complete(at, self._alive_since(at), left_s)
+
+    def _alive_since(self, at: datetime) -> datetime:
+        return at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
 
     def _floor_now(self) -> datetime:
         return step_floor(self._parts.now(), self._decision.step_s)

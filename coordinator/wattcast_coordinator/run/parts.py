@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import assert_never
 
 from wattcast_configs.control import Control
@@ -31,14 +32,18 @@ from wattcast_coordinator.store.contract import AuditEntry
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
 from wattcast_core.commands import CommandResult
-from wattcast_core.errors import StoreUnavailable, Unreachable, WattcastError
+from wattcast_core.errors import Unreachable, WattcastError
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The edges and the board between them."""
+    """The edges and the board between them.
+
+    Attributes:
+        folder: where the coordinator's file was read from: its relative paths begin there.
+    """
 
     control: Control
     site: Site
@@ -50,18 +55,16 @@ class Parts:
     executor: Executor
     migrator: Migrator
     prices: Prices
+    folder: Path = Path()
 
     def now(self) -> datetime:
         """Data time now."""
         return self.clock.now(time.time())
 
     async def tell(self, event: RaiseEvent) -> None:
-        """Log an event, show it and keep it; a full disk must not keep anyone from acting."""
+        """Log an event, show it and keep it; nobody waits for the database."""
         self.board.note(event)
-        try:
-            await self.store.write_event(event)
-        except Exception:  # noqa: BLE001 - told in the log, and on the page
-            _log.exception("event not stored: %s", event.text)
+        self.store.write_event(event)
 
     async def audit(self, done: Effect | CommandResult, at: datetime) -> None:
         """Keep who did what; events have a table of their own."""
@@ -69,10 +72,7 @@ class Parts:
             return
         what, facts = type(done).__name__, json.dumps(asdict(done), default=str)
         actor, subject = self._who(done)
-        try:
-            await self.store.write_audit(AuditEntry(at, actor, what, subject, facts))
-        except StoreUnavailable as error:
-            _log.warning("not audited: %s %s (%s)", what, facts, error)
+        self.store.write_audit(AuditEntry(at, actor, what, subject, facts))
 
     def _who(
         self, done: StartMove | CommandAts | OfferShedList | AdoptPlan | CommandResult

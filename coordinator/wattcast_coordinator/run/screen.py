@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from wattcast_core.samples import Quality
 from wattcast_core.units import FloatArray
 
 _INVALID = QUALITIES.index(Quality.INVALID)
-_FLOW = ("power_w", "apparent_power_va", "current_a")  # never negative: load draws from the feed
+_FLOW = ("power_w", "apparent_power_va", "current_a")
+_FED = ("device", "inlet", "output", "bank", "outlet")  # load draws from the feed: never negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def screen(batch: Batch, last: datetime) -> Screened:
 
 
 def _samples(columns: SampleColumns) -> tuple[SampleColumns, int]:
-    flow = np.array([quantity in _FLOW for quantity in columns.quantity], bool)
+    flow = np.fromiter(map(_flows_one_way, columns.quantity), bool)
     bad = np.isinf(columns.value) | (flow & (columns.value < 0))
     if not bad.any():
         return columns, 0
@@ -70,6 +72,7 @@ def _samples(columns: SampleColumns) -> tuple[SampleColumns, int]:
 
 def _signatures(columns: SignatureColumns) -> tuple[SignatureColumns, int]:
     bad = {name: _impossible(getattr(columns, name)) for name in CORDS}
+    bad["cords_pf"] = np.isinf(columns.cords_pf)  # its sign is a matter of the meter's convention
     values = np.isinf(columns.values)
     count = int(values.sum()) + sum(int(each.sum()) for each in bad.values())
     if not count:
@@ -84,6 +87,11 @@ def _signatures(columns: SignatureColumns) -> tuple[SignatureColumns, int]:
         quality=_mark(columns.quality, no_power),
         **clean,
     ), count
+
+
+@cache
+def _flows_one_way(name: str) -> bool:
+    return name.partition(".")[0] in _FED and name.rpartition(".")[2] in _FLOW
 
 
 def _impossible(numbers: FloatArray) -> BoolArray:

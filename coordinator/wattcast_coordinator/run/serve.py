@@ -30,7 +30,8 @@ from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.open import store_of
+from wattcast_coordinator.store.database import SqlStore
+from wattcast_coordinator.store.open import engine_of
 from wattcast_coordinator.store.queue import AsyncStore, Days
 from wattcast_coordinator.topology import graph
 from wattcast_core.errors import ConfigError, StoreUnavailable, Unreachable
@@ -130,11 +131,13 @@ async def _parts(
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
     agents = AgentServer(handler)
-    return Parts(control, site, clock, board, store, agents, handler, executor, migrator, prices)
+    return Parts(
+        control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
+    )
 
 
 def _store(control: Control, folder: Path) -> AsyncStore:
-    store = store_of(control, folder)
+    store = SqlStore(engine_of(control, folder))
     try:
         store.engine  # noqa: B018 - looks at the schema now: a wrong one is told at the start
     except StoreUnavailable as error:

@@ -33,6 +33,8 @@ from wattcast_coordinator.ports import RaiseEvent
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.step.state import Episode
 from wattcast_coordinator.store.contract import Counts, HistoryPoint
+from wattcast_coordinator.topology.graph import build
+from wattcast_coordinator.topology.limits import limits_of
 from wattcast_core import points
 from wattcast_core.signature import FEATURES
 
@@ -52,6 +54,8 @@ class LiveView:
     def __init__(self, parts: Parts) -> None:
         self._parts, self._board = parts, parts.board
         self._racks = {s.id: s.rack for s in parts.site.server}
+        self._limits = limits_of(parts.site)
+        self._graph = build(parts.site)
         self._history: dict[str, deque[Point]] = {
             f.id: deque(maxlen=_HISTORY_STEPS) for f in parts.site.feed
         }
@@ -76,10 +80,10 @@ class LiveView:
         return {feed: self._load_w(feed) for feed in self._history}
 
     def note_risks(self, episodes: Sequence[Episode]) -> None:
-        """Remember when each risk was first forecast in this term."""
+        """Remember each risk of this term, with what it was last said to lead to."""
         for e in episodes:
             key = f"{e.node}|{e.contingency}|{e.first_at.isoformat()}"
-            self.risks.setdefault(key, RiskView.model_validate(e))
+            self.risks[key] = RiskView.model_validate(e)
         while len(self.risks) > _RISKS_KEPT:
             del self.risks[next(iter(self.risks))]
 
@@ -103,7 +107,7 @@ class LiveView:
         return State(
             now=self._parts.now(),
             speed=self._parts.clock.speed(time.time()),
-            feeds=tuple(self._feed(f.id, f.limit_w, f.limit_n1_w) for f in self._parts.site.feed),
+            feeds=tuple(self._feed(f.id) for f in self._parts.site.feed),
             ats=tuple(self._ats(a.id) for a in self._parts.site.ats),
             servers=tuple(self._server(s) for s in sorted(self._board.signatures)),
             workloads=tuple(
@@ -144,17 +148,18 @@ class LiveView:
         readings = [
             points.power_w(self._board.devices[p.id].readings)
             for p in self._parts.site.pdu
-            if p.feed == feed and p.id in self._board.devices
+            if self._graph.feeds_of_node(p.id) == {feed} and p.id in self._board.devices
         ]
         return sum(readings) if readings else math.nan
 
-    def _feed(self, feed: str, limit_w: float, limit_n1_w: float) -> FeedView:
+    def _feed(self, feed: str) -> FeedView:
+        limit = self._limits[feed]
         fan, worst = self.fans.get(feed, (None, None))
         return FeedView(
             id=feed,
             load_w=self._load_w(feed),
-            limit_w=limit_w,
-            limit_n1_w=limit_n1_w,
+            limit_w=limit.base_w,
+            limit_n1_w=limit.n1_w,
             history=tuple(self._history[feed]),
             forecast=fan,
             worst_n1=worst,

@@ -23,7 +23,7 @@ from wattcast_coordinator.ports import (
     Violation,
 )
 from wattcast_coordinator.risk.judgement import Judgement, judge_room
-from wattcast_coordinator.risk.shed import shed_list
+from wattcast_coordinator.risk.shed import ShedList, shed_list
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.progress import intent
 from wattcast_coordinator.step.state import Action, State
@@ -70,7 +70,7 @@ def respond(
     effects: list[Effect] = []
     against = () if solution.feasible else solution.why or ("no plan fits in time",)
     if worth and (solution.moves or solution.ats):
-        worse = _worsened(solution, context)
+        worse = _worsened(found, context)
         if worse:
             against, worth = (f"the plan found fails the exact check: {worse}",), False
     if worth and (solution.moves or solution.ats):
@@ -233,21 +233,22 @@ def _after(solution: Solution, context: Context) -> Judgement:
     return judge_room(context.graph, instance, lost, wl_server, source)
 
 
-def _worsened(solution: Solution, context: Context) -> str:
+def _worsened(found: _Found, context: Context) -> str:
     """What the plan would make worse than doing nothing, judged exactly; empty if nothing.
 
     The planner sees limits in watts; here amperes of every line, capacity steps and common-mode
-    losses count too.
+    losses count too. Judged is the part of the horizon that the plan was sought for.
     """
-    before = {(o.node, o.contingency, o.line): o.excess for o in context.judged.over()}
-    for over in _after(solution, context).over():
+    steps = found.steps
+    before = {(o.node, o.contingency, o.line): o.excess(steps) for o in context.judged.over()}
+    for over in _after(found.solution, context).over():
         key = (over.node, over.contingency, over.line)
-        if over.excess > before.get(key, 0.0) + _WORSE:
+        if over.excess(steps) > max(before.get(key, 0.0), 0.0) + _WORSE:
             unit = "A" if over.line else "W"
             case = f" after the loss of {over.contingency}" if over.contingency else ""
             return (
                 f"{context.graph.nodes[over.node]} {over.line}{case} would carry"
-                f" {over.load.max():.1f} {unit} of {over.limit:.1f} {unit}"
+                f" {over.load[:steps].max():.1f} {unit} of {over.limit:.1f} {unit}"
             )
     return ""
 
@@ -313,20 +314,21 @@ def _refuse(
     if state.quiet.get("refusal", now) > now:
         return state, []
     intact = any(not v.contingency for v in risks)
-    shed = shed_list(graph, context.problem, intact_only=intact)
+    shed = shed_list(context.judged, context.problem, "" if intact else risks[0].contingency)
     why = "; ".join(named(line, graph) for line in against)
     if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
         why += "; with two feeds, losing one puts everything on the other: only less load helps"
     event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
     state = hush(state, "refusal", now, decision.dwell_s)
-    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed.excess_after_w, intact=intact))
+    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed))
     return state, [event, offer]
 
 
-def _shed_text(why: str, left_w: float, *, intact: bool) -> str:
-    when = "now" if intact else "when the loss comes"
+def _shed_text(why: str, shed: ShedList) -> str:
+    when = f"when {shed.contingency} is lost" if shed.contingency else "now"
+    left_w = shed.excess_after_w
     rest = f"; {left_w:.0f} W over the limits remain even then" if left_w > 1 else ""
-    return f"{why}; to be switched off {when}{rest}"
+    return f"{why}; to be switched off {when}, {shed.lowered_s:.0f} s until the load is down{rest}"
 
 
 def hush(state: State, kind: str, now: datetime, for_s: float) -> State:

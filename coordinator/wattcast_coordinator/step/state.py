@@ -50,6 +50,7 @@ class Episode:
         absent: cycles in a row without it.
         trip_s: data seconds until the node trips, as last forecast; None if it does not.
         dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes; ``shed_s``: until their load is gone.
     """
 
     node: str
@@ -59,6 +60,8 @@ class Episode:
     absent: int = 0
     trip_s: float | None = None
     dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class State:
         plan: under way, with its actions.
         doubted: servers and switches already reported as stale.
         quiet: kinds of repeated advice, silent until a time.
+        gaps: losses already told of that no battery or generator would carry through.
+        expected_w: feed -> most that it was thought to carry at the next cycle (0.999 quantile).
     """
 
     cycle_at: datetime | None = None
@@ -97,6 +102,8 @@ class State:
     actions: tuple[Action, ...] = ()
     doubted: tuple[str, ...] = ()
     quiet: Mapping[str, datetime] = field(default_factory=dict)
+    expected_w: Mapping[str, float] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

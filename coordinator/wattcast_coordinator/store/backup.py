@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from wattcast_coordinator.store.frames import days_ms
 from wattcast_coordinator.store.migrations import VERSIONS, migrate
 from wattcast_coordinator.store.schema import SERIES, TABLES
 from wattcast_core.errors import DataError, Refused
+from wattcast_core.units import EPOCH
 
 MANIFEST = "manifest.json"
 _ROWS = 100_000
+_NAME = "wattcast-%Y%m%dT%H%M%SZ"
 Progress = Callable[[str], None]
 Json = dict[str, Any]
 
@@ -84,12 +86,22 @@ def restore(engine: Engine, folder: Path, progress: Progress = lambda _: None) -
 
 def rotate(engine: Engine, folder: Path, now: datetime, keep: int) -> Path:
     """Take a backup named by the time, then delete the oldest beyond ``keep``."""
-    made = folder / f"wattcast-{now:%Y%m%dT%H%M%SZ}"
+    made = folder / now.strftime(_NAME)
     backup(engine, made)
-    old = sorted(path.parent for path in folder.glob(f"wattcast-*Z/{MANIFEST}"))
-    for path in old[:-keep]:
+    for path in _complete(folder)[:-keep]:
         shutil.rmtree(path)
     return made
+
+
+def newest(folder: Path) -> datetime:
+    """Data time of the newest complete backup that ``rotate`` made; 1970 if there is none."""
+    made = _complete(folder)
+    return datetime.strptime(made[-1].name, _NAME).replace(tzinfo=UTC) if made else EPOCH
+
+
+def _complete(folder: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(path.parent for path in folder.glob(f"wattcast-*Z/{MANIFEST}"))
 
 
 def _load(engine: Engine, name: str, rows: pa.Table) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 from wattcast_coordinator.ports import RaiseEvent
+from wattcast_core.columns import IntArray
 from wattcast_core.messages import Batch
+from wattcast_core.units import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +22,20 @@ class HistoryPoint:
     quality: str
 
 
-@dataclass(frozen=True, slots=True)
-class FeedPoint:
-    """One minute of one feed: the power of its meters, and how many of them were read."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FeedMinutes:
+    """A feed by minute, oldest first.
+
+    Attributes:
+        at_ms: [n] start of the minute, milliseconds since 1970 UTC.
+        power_w: [n] power of its meters.
+        meters: [n] how many of them were read.
+    """
 
     feed: str
-    at: datetime
-    power_w: float
-    meters: int
+    at_ms: IntArray
+    power_w: FloatArray
+    meters: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,17 @@ class AuditEntry:
     action: str
     subject: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPower:
+    """Watts of one workload in one step, and the part of them that it has by its size."""
+
+    workload: str
+    at: datetime
+    server: str
+    power_w: float
+    idle_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +97,9 @@ class Ingest(Protocol):
     def write_audit(self, entry: AuditEntry) -> None:
         """Keep who did what to what."""
 
+    def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """Keep what workloads drew; the first word on a workload and step holds."""
+
     def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """Which meter measures a feed from ``at`` on; what it measured before stays known.
 
@@ -102,8 +125,8 @@ class Archive(Protocol):
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """Steps of a server from ``since`` on, oldest first; by minute where raw rows are gone."""
 
-    def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
-        """Measured power of each feed by minute, oldest first."""
+    def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
+        """Measured power of each feed by minute."""
 
     def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """The newest events, newest first."""
@@ -123,6 +146,16 @@ class Upkeep(Protocol):
 
     def prune(self, now: datetime, raw_days: float, rollup_days: float) -> None:
         """Delete raw rows and roll-ups older than their days; what is due is added up first."""
+
+    def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """Take a backup if the newest in ``folder`` is older than ``every``; any thread.
+
+        Args:
+            folder: holds one folder a backup, named by the time.
+            now: data time.
+            every: time from one backup to the next.
+            keep: how many are kept.
+        """
 
     def close(self) -> None:
         """Let the database go."""

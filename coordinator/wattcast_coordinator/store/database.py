@@ -4,13 +4,21 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store import dimensions, frames, rollup
-from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
+from wattcast_coordinator.store import backup, dimensions, frames, rollup
+from wattcast_coordinator.store.contract import (
+    AuditEntry,
+    Counts,
+    FeedMinutes,
+    HistoryPoint,
+    Store,
+    WorkloadPower,
+)
 from wattcast_coordinator.store.engine import Engine
 from wattcast_coordinator.store.migrations import migrate
-from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL
+from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL, WORKLOAD_POWER
 from wattcast_core.forecast import Kind
 from wattcast_core.messages import Batch
 from wattcast_core.units import EPOCH
@@ -93,6 +101,12 @@ class SqlStore(Store):
                 [_naive(entry.at), entry.actor, entry.action, entry.subject, entry.detail],
             )
 
+    def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """See ``Ingest``."""
+        listed = [(r.workload, _naive(r.at), r.server, r.power_w, r.idle_w) for r in rows]
+        with self.engine.transaction() as session:
+            session.add(WORKLOAD_POWER, frames.table(WORKLOAD_POWER.columns, listed))
+
     def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """See ``Ingest``."""
         with self.engine.transaction() as session:
@@ -108,10 +122,15 @@ class SqlStore(Store):
         self.roll_up(now, raw_days)
         rollup.prune(self.engine, now, raw_days, rollup_days)
 
+    def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """See ``Upkeep``."""
+        if now - backup.newest(folder) >= every:
+            backup.rotate(self.engine, folder, now, keep)
+
     def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
         """See ``Archive``."""
         found = self.engine.rows(
-            "SELECT ts, step_s FROM signatures WHERE ts = (SELECT max(ts) FROM signatures) LIMIT 1"
+            "SELECT ts, step_s FROM signatures WHERE step_s > 0 ORDER BY ts DESC LIMIT 1"
         )
         if not found:
             return {}
@@ -143,10 +162,9 @@ class SqlStore(Store):
             for at, power_w, cpu_pct, quality in found
         )
 
-    def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
+    def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """See ``Archive``."""
-        found = self.engine.rows(rollup.FEEDS_SQL, [_naive(since)])
-        return tuple(FeedPoint(feed, _utc(at), _number(w), n) for feed, at, w, n in found)
+        return frames.feeds(self.engine.table(rollup.FEEDS_SQL, [_naive(since)]))
 
     def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """See ``Archive``."""

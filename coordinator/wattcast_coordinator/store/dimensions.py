@@ -21,6 +21,10 @@ _UNKNOWN = (
     + " OR ".join(f"new.{tag} <> old.{tag}" for tag in TAGS)
     + " ORDER BY new.server, new.ts"
 )
+_NEWEST = (
+    "SELECT server, max(ts) FROM signatures"
+    " WHERE server IN (SELECT server FROM new_signatures) GROUP BY server"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,18 @@ class Span:
 
 
 def insert(
-    spans: Sequence[Span], what: tuple[Any, ...], at: datetime, step: timedelta
+    spans: Sequence[Span], what: tuple[Any, ...], at: datetime, step: timedelta, newest: datetime
 ) -> list[Span]:
     """The spans after something was seen to hold for a step; what was seen before stays as it is.
 
-    The newest sight, and the oldest, hold on beyond it until something else is seen.
+    The newest sight holds on beyond it until something else is seen.
 
     Args:
-        spans: ordered, without overlap, the last one until FOREVER.
+        spans: ordered, without gap or overlap, the last one until FOREVER.
         what: what was seen.
         at: start of the step.
         step: length of the step.
+        newest: the newest time at which anything was seen, this one included.
     """
     if not spans:
         return [Span(what, at, _LAST)]
@@ -51,7 +56,7 @@ def insert(
         return _merged([Span(what, at, spans[0].since), *spans])
     place = max(i for i, span in enumerate(spans) if span.since <= at)
     before = spans[place]
-    end = before.until if place == len(spans) - 1 else min(at + step, before.until)
+    end = before.until if at >= newest else min(at + step, before.until)
     parts = [
         Span(before.what, before.since, at),
         Span(what, at, end),
@@ -67,9 +72,11 @@ def observe(session: Session) -> None:
     if not seen:
         return
     spans = _known(session, {row[0] for row in seen})
+    newest: dict[str, datetime] = dict(session.rows(_NEWEST))
     for server, at, step_s, *tags in seen:
         known = spans.get(server, [])
-        spans[server] = insert(known, tuple(tags), at, timedelta(seconds=step_s))
+        step = timedelta(seconds=step_s or 0.0)
+        spans[server] = insert(known, tuple(tags), at, step, newest[server])
     rows = [
         (server, *span.what, span.since, span.until)
         for server, known in spans.items()

@@ -61,6 +61,11 @@ class DuckEngine:
         with self._explained(), self._cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """See ``Engine``."""
+        with self._explained(), self._cursor() as cursor:
+            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+
     @contextmanager
     def snapshot(self) -> Iterator[Read]:
         """See ``Engine``."""

@@ -66,6 +66,9 @@ class Engine(Protocol):
             StoreUnavailable: as of ``transaction``.
         """
 
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """As ``rows``, for answers of thousands: no Python object a number is made."""
+
     def snapshot(self) -> AbstractContextManager[Read]:
         """What runs queries of any size, all on the same state, beside whatever is written."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 
+from wattcast_coordinator.store.contract import FeedMinutes
 from wattcast_coordinator.store.schema import (
     DEVICE_STATES,
     FORECASTS,
@@ -62,6 +63,18 @@ def table(columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> pa.Table:
     lists = zip(*rows, strict=True) if rows else [()] * len(columns)
     typed = zip(columns.items(), lists, strict=True)
     return pa.table({n: pa.array(each, _TYPES.get(sql, pa.float64())) for (n, sql), each in typed})
+
+
+def feeds(rows: pa.Table) -> tuple[FeedMinutes, ...]:
+    """Rows of feed, ts, power_w, meters in this order, a feed's together, as one item a feed."""
+    names, starts = np.unique(rows["feed"].to_numpy(), return_index=True)
+    ends = [*starts[1:], rows.num_rows]
+    at_ms = rows["ts"].cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy()
+    power_w, meters = rows["power_w"].to_numpy(), rows["meters"].to_numpy()
+    return tuple(
+        FeedMinutes(str(name), at_ms[a:b], power_w[a:b], meters[a:b])
+        for name, a, b in zip(names, starts, ends, strict=True)
+    )
 
 
 def days_ms(times: pa.ChunkedArray) -> list[int]:

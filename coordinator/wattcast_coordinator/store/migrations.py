@@ -134,7 +134,15 @@ _WHO_AND_WHAT: tuple[Statement, ...] = (
         FROM forecasts AS f, generate_series(1, 288) AS h(step)
         WHERE 4 * h.step <= array_length(f.quantiles_w, 1)""",
 )
-VERSIONS = (_FIRST, (*_TAGS_APART, *_CORDS, *_MINUTES, *_WHO_AND_WHAT))
+_FEEDS: tuple[Statement, ...] = (
+    NewSeries(
+        "feeds_1m",
+        "feed VARCHAR, ts TIMESTAMP, power_w DOUBLE PRECISION, meters BIGINT",
+        ("feed", "ts"),
+    ),
+    "INSERT INTO rollup_due SELECT DISTINCT ts FROM samples_1m",
+)
+VERSIONS = (_FIRST, (*_TAGS_APART, *_CORDS, *_MINUTES, *_WHO_AND_WHAT), _FEEDS)
 
 
 def migrate(engine: Engine, wanted: int = len(VERSIONS)) -> int:

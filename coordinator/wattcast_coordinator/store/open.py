@@ -24,8 +24,8 @@ def open_store(url: str, read_url: str = "") -> SqlStore:
     return SqlStore(_engine(url, read_url))
 
 
-def store_of(control: Control, folder: Path) -> SqlStore:
-    """The store of a coordinator; see ``open_store``.
+def engine_of(control: Control, folder: Path) -> Engine:
+    """The database of a coordinator; see ``open_store``.
 
     Args:
         control: the coordinator's file; without ``store.url`` a DuckDB file in its state_dir.
@@ -34,7 +34,7 @@ def store_of(control: Control, folder: Path) -> SqlStore:
     url = control.store.url or f"duckdb:{Path(control.state_dir) / 'signatures.duckdb'}"
     if url.startswith("duckdb:"):
         url = f"duckdb:{folder / url.removeprefix('duckdb:')}"
-    return open_store(url, control.store.read_url)
+    return _engine(url, control.store.read_url)
 
 
 def _engine(url: str, read_url: str) -> Engine:

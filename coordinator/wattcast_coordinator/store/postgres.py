@@ -4,19 +4,19 @@ Connections are libpq's: several hosts, TLS, password file and service file work
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
+import pyarrow.compute as pc  # type: ignore[import-untyped] # has no stubs
 
+from wattcast_coordinator.store import partitions
 from wattcast_coordinator.store.engine import Read, Rows, Session
 from wattcast_coordinator.store.frames import days_ms
 from wattcast_coordinator.store.schema import STAGED, Series
 from wattcast_core.errors import ConfigError, MissingExtraError, StoreUnavailable
-from wattcast_core.units import EPOCH
 
 try:
     from adbc_driver_manager import Error
@@ -24,6 +24,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("adbc-driver-postgresql", "postgresql") from error
 
+T = TypeVar("T")
 _OLDEST = 150_000
 # A server that hangs must be given up in seconds, so that the next one is tried.
 _PATIENCE = {
@@ -85,9 +86,11 @@ class PostgresEngine:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """See ``Engine``."""
-        with self._explained(), self._reader() as connection, connection.cursor() as cursor:
-            cursor.execute(sql, parameters=tuple(parameters) or None)
-            return list(cursor.fetchall())
+        return self._answer(sql, parameters, lambda cursor: list(cursor.fetchall()))
+
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """See ``Engine``."""
+        return self._answer(sql, parameters, lambda cursor: cursor.fetch_arrow_table())
 
     @contextmanager
     def snapshot(self) -> Iterator[Read]:
@@ -103,33 +106,46 @@ class PostgresEngine:
             cursor.execute("COMMIT")
 
     def series_sql(self, name: str, columns: str, key: tuple[str, ...], /) -> Sequence[str]:
-        """Daily partitions; the key finds a server's rows, BRIN a stretch of time."""
-        listed, time = f"{columns}, PRIMARY KEY ({', '.join(key)})", key[-1]
-        return (
-            f"CREATE TABLE {name} ({listed}) PARTITION BY RANGE ({time})",
-            f"CREATE INDEX {name}_time ON {name} USING brin ({time})",
-        )
+        """Daily partitions; the key finds a server's rows, an index on time the newest ones."""
+        extensions = {name for (name,) in self.rows(partitions.EXTENSIONS_SQL)}
+        return partitions.create_sql(name, columns, key, extensions)
 
     def drop_before(self, series: Series, day_ms: int) -> None:
         """See ``Engine``; a day is dropped as a table, at no cost of its rows."""
-        parts = self.rows(
-            "SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
-            f" WHERE i.inhparent = '{series.name}'::regclass"
-        )
-        first_kept = f"{series.name}_{_day(day_ms):%Y%m%d}"
-        for (part,) in parts:
-            if part < first_kept:
-                with self.transaction() as session:
+        with self.transaction() as session:
+            if not session.rows(partitions.is_partitioned_sql(series))[0][0]:
+                session.rows(partitions.drop_chunks_sql(series, day_ms))
+                return
+            for (part,) in session.rows(partitions.parts_sql(series)):
+                if part < partitions.part_of(series, day_ms):
                     session.execute(f"DROP TABLE {part}")
         self._days = {part for part in self._days if not part.startswith(f"{series.name}_")}
 
     def close(self) -> None:
         """See ``Engine``."""
         self._give_up_transaction(drop=True)
+        self._drop_idle()
+
+    def _answer(self, sql: str, parameters: Sequence[Any], fetch: Callable[[Any], T]) -> T:
+        with self._explained():
+            try:
+                return self._ask(sql, parameters, fetch)
+            except Error as error:
+                if not _is_transient(error):
+                    raise
+                self._drop_idle()  # connections to a server that has restarted since
+                return self._ask(sql, parameters, fetch)
+
+    def _ask(self, sql: str, parameters: Sequence[Any], fetch: Callable[[Any], T]) -> T:
+        with self._reader() as connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters=tuple(parameters) or None)
+            return fetch(cursor)
+
+    def _drop_idle(self) -> None:
         with self._lock:
-            for connection in self._idle:
-                _close(connection)
-            self._idle = []
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            _close(connection)
 
     def _give_up_transaction(self, *, drop: bool = False) -> None:
         if self._writer is None:
@@ -161,8 +177,7 @@ class PostgresEngine:
         try:
             yield
         except Error as error:
-            state = error.sqlstate
-            if state and not state.startswith(_TRANSIENT):
+            if not _is_transient(error):
                 raise
             raise StoreUnavailable(
                 f"{self.place}: nothing was stored, and agents keep what they sent"
@@ -189,22 +204,21 @@ class _Session:
 
     def stage(self, table: str, rows: pa.Table) -> None:
         self.execute(f"DELETE FROM new_{table}")
-        self._cursor.adbc_ingest(f"new_{table}", rows, mode="append", temporary=True)
+        sound = _without_nul(rows)
+        self._cursor.adbc_ingest(f"new_{table}", sound, mode="append", temporary=True)
 
     def load(self, table: str, rows: pa.Table) -> None:
         self._cursor.adbc_ingest(table, rows, mode="append")
 
     def make_room(self, series: Series, days_ms: Sequence[int]) -> None:
-        for day_ms in days_ms:
-            day = _day(day_ms)
-            part = f"{series.name}_{day:%Y%m%d}"
-            if part not in self._days:
-                self.execute(PostgresEngine.schema_lock)
-                self.execute(
-                    f"CREATE TABLE IF NOT EXISTS {part} PARTITION OF {series.name}"
-                    f" FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
-                )
-                self._days.add(part)
+        missing = [ms for ms in days_ms if partitions.part_of(series, ms) not in self._days]
+        if not missing:
+            return
+        if self.rows(partitions.is_partitioned_sql(series))[0][0]:
+            self.execute(PostgresEngine.schema_lock)
+            for day_ms in missing:
+                self.execute(partitions.part_sql(series, day_ms))
+        self._days |= {partitions.part_of(series, day_ms) for day_ms in missing}
 
     def add(self, series: Series, rows: pa.Table) -> None:
         """The primary key finds what is there already, also what another coordinator wrote."""
@@ -215,6 +229,19 @@ class _Session:
             f"INSERT INTO {series.name} ({columns}) SELECT {columns} FROM new_{series.name}"
             " ON CONFLICT DO NOTHING"
         )
+
+
+def _without_nul(rows: pa.Table) -> pa.Table:
+    """PostgreSQL takes no NUL in a text, and refused the whole batch of an agent that sent one."""
+    for place, column in enumerate(rows.columns):
+        if pa.types.is_string(column.type):
+            sound = pc.replace_substring(column, "\0", "")
+            rows = rows.set_column(place, rows.column_names[place], sound)
+    return rows
+
+
+def _is_transient(error: Error) -> bool:
+    return not error.sqlstate or error.sqlstate.startswith(_TRANSIENT)
 
 
 def _connect_writer(uri: str, place: str) -> Any:
@@ -258,7 +285,3 @@ def _without_password(url: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
-
-
-def _day(ms: int) -> date:
-    return (EPOCH + timedelta(milliseconds=ms)).date()

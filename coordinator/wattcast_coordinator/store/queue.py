@@ -4,16 +4,26 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.contract import AuditEntry, Counts, FeedPoint, HistoryPoint, Store
+from wattcast_coordinator.store.contract import (
+    AuditEntry,
+    Counts,
+    FeedMinutes,
+    HistoryPoint,
+    Store,
+    WorkloadPower,
+)
+from wattcast_coordinator.store.journal import Journal
 from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
 T = TypeVar("T")
+_PATIENCE_REAL_S = 2.0
 _Waiting = tuple[str, Batch, asyncio.Future[None]]
 
 
@@ -33,6 +43,7 @@ class AsyncStore:
         self._counts, self._count_again = Counts(), 0.0
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._reader = ThreadPoolExecutor(1, "store-read")
+        self._journal = Journal(self._writer)
         self._waiting: list[_Waiting] = []
         self._drain: asyncio.Task[None] | None = None
 
@@ -44,13 +55,17 @@ class AsyncStore:
             self._drain = asyncio.create_task(self._write_waiting())
         await done
 
-    async def write_event(self, event: RaiseEvent) -> None:
-        """Keep an event."""
-        await self._in(self._writer, lambda: self._store.write_event(event))
+    def write_event(self, event: RaiseEvent) -> None:
+        """Keep an event, in order, as soon as the database takes it."""
+        self._journal.add(lambda: self._store.write_event(event))
 
-    async def write_audit(self, entry: AuditEntry) -> None:
-        """Keep who did what."""
-        await self._in(self._writer, lambda: self._store.write_audit(entry))
+    def write_audit(self, entry: AuditEntry) -> None:
+        """Keep who did what, in order, as soon as the database takes it."""
+        self._journal.add(lambda: self._store.write_audit(entry))
+
+    async def write_workloads(self, rows: Sequence[WorkloadPower]) -> None:
+        """As of the Store."""
+        await self._in(self._writer, lambda: self._store.write_workloads(rows))
 
     async def describe(self, meters: Mapping[str, tuple[str, str, str]], at: datetime) -> None:
         """As of the Store."""
@@ -65,19 +80,28 @@ class AsyncStore:
         days = self._days
         await self._in(self._writer, lambda: self._store.prune(now, days.raw, days.rollup))
 
+    async def back_up(self, folder: Path, now: datetime, every: timedelta, keep: int) -> None:
+        """Take a backup if the newest in ``folder`` is older than ``every``."""
+        await asyncio.to_thread(self._store.back_up, folder, now, every, keep)
+
     async def acknowledged(self, agent: str) -> int:
         """Highest sequence stored for an agent, -1 if none or while the database is away.
 
         Too low a number does no harm: the agent sends again what it still has.
         """
         try:
-            return await self._in(self._reader, lambda: self._store.acknowledged(agent))
-        except StoreUnavailable:
+            async with asyncio.timeout(_PATIENCE_REAL_S):
+                return await self._in(self._reader, lambda: self._store.acknowledged(agent))
+        except (StoreUnavailable, TimeoutError):
             return -1
 
     async def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """As of the Store."""
-        return await self._in(self._reader, lambda: self._store.recent_power_w(steps))
+        """As of the Store; a decision waits for it, so a database that hangs counts as away."""
+        try:
+            async with asyncio.timeout(_PATIENCE_REAL_S):
+                return await self._in(self._reader, lambda: self._store.recent_power_w(steps))
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer for {_PATIENCE_REAL_S:.0f} s") from error
 
     async def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """As of the Store."""
@@ -87,7 +111,7 @@ class AsyncStore:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.events(limit))
 
-    async def feeds(self, since: datetime) -> tuple[FeedPoint, ...]:
+    async def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.feeds(since))
 
@@ -104,6 +128,7 @@ class AsyncStore:
         """Finish what is under way, then close the file."""
         if self._drain is not None:
             await asyncio.wait([self._drain])
+        await self._journal.close()
         for pool in (self._writer, self._reader):
             pool.shutdown(wait=True)
         self._store.close()
@@ -111,13 +136,22 @@ class AsyncStore:
     async def _write_waiting(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting, []
-            work = partial(self._store.write_many, [waiting[:2] for waiting in group])
-            try:
-                await self._in(self._writer, work)
-            except Exception as error:  # noqa: BLE001 - each waiting agent is told; its stream ends and it tries again
-                _finish(group, error)
-            else:
-                _finish(group, None)
+            if not await self._write_group(group, last=len(group) == 1):
+                for waiting in group:  # one of them cannot be stored: the others shall not suffer
+                    await self._write_group([waiting], last=True)
+
+    async def _write_group(self, group: Sequence[_Waiting], *, last: bool) -> bool:
+        """Write in one transaction and tell those who wait; False to try one by one instead."""
+        work = partial(self._store.write_many, [waiting[:2] for waiting in group])
+        try:
+            await self._in(self._writer, work)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
+            if not last and not isinstance(error, StoreUnavailable):
+                return False
+            _finish(group, error)
+        else:
+            _finish(group, None)
+        return True
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)

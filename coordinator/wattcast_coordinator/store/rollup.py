@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from wattcast_coordinator.store.engine import Engine, Session
 from wattcast_coordinator.store.schema import (
+    FEEDS_1M,
     FORECASTS,
     RAW,
     SAMPLES,
@@ -37,18 +38,30 @@ _RULES = (
         max(value) AS value_max""",
     ),
 )  # table of minutes, raw table, SQL of the columns after the key
-# A feed's minute: the sum over its meters of their means. Minutes not yet rolled up come from raw.
-FEEDS_SQL = (
-    "SELECT m.feed, s.ts, sum(s.value) AS power_w, count(s.value) AS meters FROM ("
-    " SELECT source, ts, value FROM samples_1m WHERE quantity = 'power_w' AND ts >= $1"
-    " UNION ALL"
-    " SELECT source, date_trunc('minute', ts), avg(value) FROM samples"
-    " WHERE quantity = 'power_w' AND ts >= greatest($1,"
-    " coalesce((SELECT max(ts) + INTERVAL '1 minute' FROM samples_1m), $1))"
-    " AND source IN (SELECT source FROM meters) GROUP BY 1, 2"
-    ") AS s JOIN meters AS m ON m.source = s.source AND s.ts >= m.valid_from AND s.ts < m.valid_to"
-    " GROUP BY 1, 2 ORDER BY 2, 1"
+_TOTALS = (
+    "(quantity = 'device.power_w' OR quantity LIKE 'inlet.%.power_w'"
+    " AND quantity NOT LIKE 'inlet.%.%.power_w')"
 )
+# A feed's minute: the sum over its meters of their means; a meter's is its own total, else that of
+# its inlets (see wattcast_core.points).
+_SUM_OF_METERS = """SELECT m.feed, s.ts, sum(s.power_w) AS power_w, count(s.power_w) AS meters
+    FROM (SELECT source, ts, coalesce(max(CASE WHEN quantity = 'device.power_w' THEN value END),
+            sum(value)) AS power_w FROM ({minutes}) AS r GROUP BY source, ts) AS s
+    JOIN meters AS m ON m.source = s.source AND s.ts >= m.valid_from AND s.ts < m.valid_to
+    GROUP BY m.feed, s.ts"""
+_MAKE_FEEDS = _SUM_OF_METERS.format(
+    minutes=f"""SELECT source, quantity, ts, value FROM samples_1m
+        WHERE {_TOTALS} AND ts >= $1 AND ts < $2 + INTERVAL '1 minute'"""
+)
+_NEWEST_FEEDS = _SUM_OF_METERS.format(
+    minutes=f"""SELECT source, quantity, date_trunc('minute', ts) AS ts, avg(value) AS value
+        FROM samples WHERE {_TOTALS} AND ts >= greatest($1,
+            coalesce((SELECT max(ts) + INTERVAL '1 minute' FROM feeds_1m), $1))
+        GROUP BY source, quantity, date_trunc('minute', ts)"""
+)
+# Minutes not yet added up come from the raw rows.
+FEEDS_SQL = f"""SELECT feed, ts, power_w, meters FROM feeds_1m WHERE ts >= $1
+    UNION ALL {_NEWEST_FEEDS} ORDER BY 1, 2"""
 
 
 def mark(session: Session, series: Iterable[Series]) -> None:
@@ -77,6 +90,7 @@ def roll(session: Session, now: datetime, raw_days: float) -> int:
         for table, raw, sums in _RULES:
             _make_room(session, table, first, last)
             _make(session, table, raw, sums, (first, last, closed_before))
+        _make_feeds(session, first, last)
     session.execute("DELETE FROM rollup_due WHERE minute + INTERVAL '1 minute' <= $1", [at])
     return len(due)
 
@@ -86,7 +100,7 @@ def prune(engine: Engine, now: datetime, raw_days: float, rollup_days: float) ->
     raw_ms = midnight_ms(now, raw_days)
     for series in RAW:
         engine.drop_before(series, raw_ms)
-    for series in (SIGNATURES_1M, SAMPLES_1M, FORECASTS, WORKLOAD_POWER):
+    for series in (SIGNATURES_1M, SAMPLES_1M, FEEDS_1M, FORECASTS, WORKLOAD_POWER):
         engine.drop_before(series, midnight_ms(now, rollup_days))
 
 
@@ -121,6 +135,13 @@ def _make(
         " AND old.ts >= $1 AND old.ts < $2 + INTERVAL '1 minute')",
         when[:2],
     )
+
+
+def _make_feeds(session: Session, first: datetime, last: datetime) -> None:
+    _make_room(session, FEEDS_1M, first, last)
+    when = [first, last]
+    session.execute("DELETE FROM feeds_1m WHERE ts >= $1 AND ts < $2 + INTERVAL '1 minute'", when)
+    session.execute(f"INSERT INTO feeds_1m (feed, ts, power_w, meters) {_MAKE_FEEDS}", when)
 
 
 def _runs(minutes: Sequence[datetime]) -> list[tuple[datetime, datetime]]:

@@ -120,9 +120,12 @@ SAMPLES_1M = _series(
         "value_max": NUMBER,
     },
 )
+FEEDS_1M = _series(
+    "feeds_1m", ("feed", "ts"), {"feed": TEXT, "ts": TIME, "power_w": NUMBER, "meters": WHOLE}
+)
 RAW = (SAMPLES, SIGNATURES, DEVICE_STATES)
 INGESTED = (SAMPLES, SIGNATURES, FORECASTS, DEVICE_STATES)
-SERIES = (*INGESTED, WORKLOAD_POWER, SIGNATURES_1M, SAMPLES_1M)
+SERIES = (*INGESTED, WORKLOAD_POWER, SIGNATURES_1M, SAMPLES_1M, FEEDS_1M)
 
 _VALID = {"valid_from": TIME, "valid_to": TIME}  # valid_to is FOREVER in the row of today
 SMALL = {

@@ -31,6 +31,15 @@ class Compiled:
     gathered: Gather
     doubtful: Gather
 
+    def case(self, contingency: str) -> int:
+        """Number of a contingency's case, by its id or name; 0 for the room as it is."""
+        if not contingency:
+            return 0
+        for number, listed in enumerate(self.contingencies, 1):
+            if contingency in (listed.id, listed.name):
+                return number
+        raise KeyError(contingency)
+
 
 def compile_room(
     graph: Graph, out: Iterable[str], source: IntArray, mean_w: FloatArray | None = None
@@ -55,7 +64,7 @@ def _compile(graph: Graph, out: frozenset[str], source: bytes, sparing: bytes) -
     listed = contingencies(graph)
     gone = np.array([graph.node[name] for name in sorted(out)], dtype=np.int64)
     matrices = build(network, [c.nodes(graph) for c in listed], gone)
-    doubt = np.array([s.share_doubt for s in graph.site.server])[:, None]
+    doubt = np.array([s.doubt for s in graph.site.server])[:, None]
     most = np.where(graph.cord >= 0, np.minimum(share + doubt, 1.0), 0.0)
     return Compiled(
         graph,

@@ -46,6 +46,24 @@ class Limit:
 
 def limits_of(site: Site) -> dict[str, Limit]:
     """Limit of every node by name."""
+    out = _rated(site)
+    stating: tuple[Feed | Pdu, ...] = (*site.feed, *site.pdu)
+    for part in stating:
+        if part.limit_w > 0:
+            out[part.id] = _stricter(out[part.id], part.limit_w, part.limit_n1_w)
+    for ats in site.ats:
+        if ats.rating_w > 0:
+            out[ats.id] = _stricter(out[ats.id], ats.rating_w, ats.rating_w)
+    for feed in site.feed:
+        if feed.source and not feed.limit_w and not feed.rating:
+            above = out[feed.source]
+            watts = replace(above, base_a=math.inf, n1_a=math.inf, neutral_a=math.inf)
+            out[feed.id] = replace(watts, why=(f"as {feed.source}",))
+    return _at_the_plugs(site, out)
+
+
+def _rated(site: Site) -> dict[str, Limit]:
+    """Limits by ratings alone."""
     nodes = {node.id: node for node in site.nodes}
     plugged: dict[str, set[str]] = {}
     for node in site.nodes:
@@ -57,27 +75,17 @@ def limits_of(site: Site) -> dict[str, Limit]:
             out[node.id] = _of_phase(node, nodes[node.sources[0]], plugged[node.sources[0]], site)
         else:
             out[node.id] = _of_rating(node, site)
-    stating: tuple[Feed | Pdu, ...] = (*site.feed, *site.pdu)
-    for part in stating:
-        if part.limit_w > 0:
-            n1_w = part.limit_n1_w or part.limit_w
-            stated = Limit(part.limit_w, n1_w, rating_w=n1_w, why=("limits in watts as stated",))
-            out[part.id] = _stricter(out[part.id], stated)
-    for ats in site.ats:
-        if ats.rating_w > 0:
-            stated = Limit(ats.rating_w, ats.rating_w, rating_w=ats.rating_w,
-                           why=("rating in watts as stated",))  # fmt: skip
-            out[ats.id] = _stricter(out[ats.id], stated)
-    return _at_the_plugs(site, out)
+    return out
 
 
-def _stricter(one: Limit, other: Limit) -> Limit:
+def _stricter(one: Limit, base_w: float, n1_w: float) -> Limit:
+    """With limits that the site file states in watts; a curve then refers to the emergency one."""
     return replace(
         one,
-        base_w=min(one.base_w, other.base_w),
-        n1_w=min(one.n1_w, other.n1_w),
-        rating_w=min(one.rating_w, other.rating_w),
-        why=(*other.why, *one.why),
+        base_w=min(one.base_w, base_w),
+        n1_w=min(one.n1_w, n1_w),
+        rating_w=min(one.rating_w, n1_w),
+        why=("limits in watts as stated", *one.why),
     )
 
 
@@ -102,8 +110,19 @@ def _of_rating(node: Node, site: Site) -> Limit:
         emergency,
         rated_w * derate,
         bears_a,
-        (rating.source, clause, *(f"x {d.factor:g}: {d.source}" for d in rating.derate)),
+        (
+            rating.source,
+            clause,
+            *(f"x {d.factor:g}: {d.source}" for d in rating.derate),
+            *_emergency(rating.emergency, emergency),
+        ),
     )
+
+
+def _emergency(share: float, for_s: float) -> tuple[str, ...]:
+    if share == 1 and math.isinf(for_s):
+        return ()
+    return (f"x {share:g} while a loss stands, for {for_s / 3600:g} h",)
 
 
 def _three_hours(rating: Rating) -> float:
@@ -156,9 +175,11 @@ def _at_the_plugs(site: Site, limits: Mapping[str, Limit]) -> dict[str, Limit]:
         for source in node.sources:
             efficiency[source] = min(efficiency[source], efficiency[node.id] * node.efficiency)
             other_w[source] += other_w[node.id]
-    out = {}
+    out = dict(limits)
     for name, limit in limits.items():
         share, taken_w = efficiency[name], other_w[name]
+        if math.isinf(limit.base_w):
+            continue
         out[name] = replace(
             limit,
             base_w=_less(limit.base_w, share, taken_w),

@@ -66,6 +66,10 @@ class Matrices:
         """The same with the rows only that no other stands for."""
         return self._only(self.kept)
 
+    def of_case(self, case: int) -> "Matrices":
+        """The same with the rows of one case only."""
+        return self._only(self.case == case)
+
     def _only(self, rows: BoolArray) -> "Matrices":
         return replace(
             self,

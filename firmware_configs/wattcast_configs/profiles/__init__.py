@@ -8,6 +8,7 @@ from wattcast_configs.profile import Profile
 from wattcast_core.errors import ConfigError
 
 BUILT_IN = Path(__file__).parent
+SCHEMA = "profile.schema.json"
 
 
 def load_profile(path: Path) -> Profile:
@@ -16,12 +17,8 @@ def load_profile(path: Path) -> Profile:
     Raises:
         ConfigError: the text names file, key and remedy.
     """
-    try:
-        profile = replace(strict.read(path, Profile), name=path.stem)
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
-    if not profile.point and not profile.repeat:
+    profile = replace(strict.read(path, Profile), name=path.stem)
+    if not (profile.point or profile.repeat or profile.protocol == "bacnet"):
         raise ConfigError(f"{path}: key 'point' is missing; add it, or a repeat")
     return profile
 

@@ -140,6 +140,8 @@ RECORDS = {
     "sentry-odd": sentry4(9),
     "ats": ats(),
     "ats-sick": ats(**{"5.1.3.0": (INT, 1), "5.1.4.0": (INT, 1), "5.1.14.0": (INT, 2)}),
+    "ats-b-lost": ats(**{"5.1.13.0": (INT, 1)}),
+    "ats-bare": {oid: v for oid, v in ats().items() if oid != f"{ATS}.5.1.10.0"},
     "ats-readonly": ats(**{"4.2.0": (INT, 1)}),
     "ats-odd": ats(
         **{
@@ -251,7 +253,8 @@ class Switch(asyncio.DatagramProtocol):
 
     Attributes:
         objects: OID -> number or text.
-        drop: so many requests from now get no answer.
+        drop: so many requests from now get no answer; ``mute_sets``: no write does.
+        sets: how many writes it was asked for.
         delay_real_s: time it takes to answer.
         most: objects it answers at once; more is "too big".
         stuck: it does not move; ``deaf``: it says yes to a write and keeps what it had.
@@ -263,7 +266,7 @@ class Switch(asyncio.DatagramProtocol):
         self.objects = {oid: kinds[k](v) for oid, (k, v) in ats(**{"4.2.0": (INT, 1)}).items()}
         self.drop, self.most, self.delay_real_s = 0, 100, 0.0
         self.stuck = self.deaf = self.stray = False
-        self.sizes = []
+        self.sizes, self.sets, self.mute_sets = [], 0, False
 
     async def start(self):
         loop = asyncio.get_running_loop()
@@ -277,8 +280,10 @@ class Switch(asyncio.DatagramProtocol):
         asked = v2c.apiMessage.get_pdu(message)
         binds = v2c.apiPDU.get_varbinds(asked)
         self.sizes.append(len(binds))
-        if self.drop:
-            self.drop -= 1
+        is_set = asked.isSameTypeWith(v2c.SetRequestPDU())
+        self.sets += is_set
+        if self.drop or (is_set and self.mute_sets):
+            self.drop = max(0, self.drop - 1)
             return
         reply = v2c.apiMessage.get_response(message)
         answer = v2c.apiMessage.get_pdu(reply)
@@ -286,9 +291,12 @@ class Switch(asyncio.DatagramProtocol):
             v2c.apiPDU.set_error_status(answer, 1)
             v2c.apiPDU.set_varbinds(answer, binds)
         else:
-            if asked.isSameTypeWith(v2c.SetRequestPDU()):
+            if is_set:
                 self._write(binds)
-            v2c.apiPDU.set_varbinds(answer, [(oid, self._value(str(oid))) for oid, _ in binds])
+            oids = [str(oid) for oid, _ in binds]
+            if asked.isSameTypeWith(v2c.GetBulkRequestPDU()):
+                oids = [self._next(oid) for oid in oids]
+            v2c.apiPDU.set_varbinds(answer, [(oid, self._value(oid)) for oid in oids])
         if self.stray:
             v2c.apiPDU.set_varbinds(answer, [("1.3.6.1.2.1.1.3.0", v2c.Integer(1))])
         loop = asyncio.get_running_loop()
@@ -303,6 +311,13 @@ class Switch(asyncio.DatagramProtocol):
             self.objects |= {str(oid): int(value) for oid, value in binds}
         if not self.stuck:
             self.objects[f"{ATS}.5.1.2.0"] = self.objects[f"{ATS}.4.2.0"]
+
+    def _next(self, oid):
+        def key(name):
+            return tuple(map(int, name.split(".")))
+
+        after = sorted((name for name in self.objects if key(name) > key(oid)), key=key)
+        return after[0] if after else oid
 
     def _value(self, oid):
         value = self.objects.get(oid)

@@ -126,7 +126,7 @@ def _plan(problems: Sequence[Instance]) -> Solution | None:
     """The first plan that suffices, else the one that relieves most; None if nothing is asked."""
     best: Solution | None = None
     for problem in problems:
-        found = solve(problem, deadline=lambda: True, polish=False)
+        found = solve(problem, deadline=lambda: True)
         if found.feasible:
             return found
         if best is None or found.excess_after_w < best.excess_after_w:

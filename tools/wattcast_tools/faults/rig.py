@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import cycle, islice
 
 from wattcast_agent.devices.poller import Poll, Poller
+from wattcast_configs.place import Protocol
 from wattcast_configs.point import Point
 from wattcast_configs.profile import Profile, Transport
 from wattcast_configs.rack import Agent, Device, Rack, Snmp
@@ -25,7 +26,7 @@ COMMUNITY_ENV = "WATTCAST_RIG_COMMUNITY"
 _WIDE = (-1e9, 1e9)
 
 
-def _profile(name: str, protocol: str, transport: Transport, *points: Point) -> Profile:
+def _profile(name: str, protocol: Protocol, transport: Transport, *points: Point) -> Profile:
     return Profile(
         vendor="Wattcast",
         models=("rig",),

@@ -16,7 +16,15 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 _FEEDS = "ABCDEFGH"
 _CORDS = 2
 VALUES = len(FEATURES) + 4 * _CORDS  # watts, volts, amperes and power factor of each cord
-_PDU = ("power_w", "apparent_power_va", "energy_wh", "current_l1_a", "current_l2_a", "current_l3_a")
+POWER = ("inlet.1.power_w",)
+_PDU = (
+    *POWER,
+    "inlet.1.apparent_power_va",
+    "inlet.1.energy_wh",
+    "inlet.1.L1.current_a",
+    "inlet.1.L2.current_a",
+    "inlet.1.L3.current_a",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +103,13 @@ class Agent:
             quality=np.zeros(n * m, np.int64),
         )
 
-    def samples(self, steps: list[int]) -> SampleColumns:
+    def samples(self, steps: list[int], names: tuple[str, ...] = _PDU) -> SampleColumns:
         """The rack PDUs' own meters at these steps."""
-        each = [(pdu, quantity) for pdu in self._pdus for quantity in _PDU] * len(steps)
+        each = [(pdu, name) for pdu in self._pdus for name in names] * len(steps)
         at_ms = [milliseconds(START + timedelta(seconds=STEP_S * step)) for step in steps]
         return SampleColumns(
             source=tuple(pdu for pdu, _ in each),
-            quantity=tuple(quantity for _, quantity in each),
+            quantity=tuple(name for _, name in each),
             value=self._rng.uniform(1, 9000, len(each)),
             at_ms=np.repeat(at_ms, len(each) // len(steps)),
             quality=np.zeros(len(each), np.int64),

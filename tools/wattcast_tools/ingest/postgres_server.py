@@ -12,10 +12,8 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from wattcast_core.errors import MissingExtraError, WattcastError
-from wattcast_tools.demo.processes import die_with_parent
 
 _NOBODY = 65534
 _FOLDERS = {16: "pginstall", 18: "pginstall18"}
@@ -47,12 +45,15 @@ class PostgresServer:
 
     def __init__(self, version: int = 18) -> None:
         self.bin, self.port = binaries(version), free_port()
-        self.process: subprocess.Popen[Any] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="wattcast-pg-"))
         self.data, self.log = self.folder / "data", self.folder / "log"
-        self._who: dict[str, Any] = {}
+        # A program that changes the user, instead of Popen(user=...): that forks a process which
+        # may have threads of gRPC. It also ends the server when we are killed (Linux).
+        self._prefix = ("setpriv", "--pdeathsig=TERM") if shutil.which("setpriv") else ()
         if os.getuid() == 0:
-            self._who = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+            nobody = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+            self._prefix = (*self._prefix, *nobody)
             os.chown(self.folder, _NOBODY, _NOBODY)
 
     def url(self, database: str = "postgres") -> str:
@@ -73,15 +74,10 @@ class PostgresServer:
         """Start, with settings like ``fsync=off``, and wait until it answers."""
         here = ("listen_addresses=127.0.0.1", "unix_socket_directories=", *settings)
         words = [word for setting in here for word in ("-c", setting)]
-        command = [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), *words]
+        program = (str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it only asks the kernel for a signal
-                **self._who,
+                [*self._prefix, *program, *words], stdout=log, stderr=log, cwd=self.folder
             )
         self._wait()
 
@@ -94,12 +90,13 @@ class PostgresServer:
         """As a power cut does: the server and its children at once."""
         if self.process is None:
             return
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        for child in children.read_text().split():
-            with suppress(ProcessLookupError):
-                os.kill(int(child), 9)
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         self.process.kill()
         self.process.wait()
+        for child in map(int, listed.split()):
+            with suppress(ProcessLookupError):
+                os.kill(child, 9)
+            _await_end(Path(f"/proc/{child}/stat"))
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
@@ -120,13 +117,24 @@ class PostgresServer:
 
     def _run(self, program: str, *words: object) -> str:
         done = subprocess.run(
-            [self.bin / program, *map(str, words)],
+            [*self._prefix, str(self.bin / program), *map(str, words)],
             capture_output=True,
             text=True,
             check=False,
             cwd=self.folder,
-            **self._who,
         )
         if done.returncode:
             raise WattcastError(f"{program}: {done.stderr}{done.stdout}")
         return str(done.stdout).strip()
+
+
+def _await_end(stat: Path) -> None:
+    """Return when the process is gone, or is a zombie that nobody reaps; after 2 s anyway."""
+    for _ in range(200):
+        try:
+            ended = stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return
+        if ended:
+            return
+        time.sleep(0.01)

@@ -70,7 +70,7 @@ async def _ask(store: AsyncStore, board: Board, room: Room) -> None:
         newest = max(s.at for s in board.signatures.values())
         began = time.perf_counter()
         if turn % 2:
-            rows = len(await store.feeds(newest - timedelta(hours=24)))
+            rows = sum(len(f.at_ms) for f in await store.feeds(newest - timedelta(hours=24)))
         else:
             rows = len(await store.history(name, newest - timedelta(hours=1)))
         took_ms = 1000 * (time.perf_counter() - began)

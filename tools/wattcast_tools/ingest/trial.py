@@ -18,12 +18,11 @@ from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.open import open_store
 from wattcast_core.errors import WattcastError
 from wattcast_core.messages import Batch
-from wattcast_tools.ingest.load import START, STEP_S, VALUES, Agent, Room, power_w
+from wattcast_tools.ingest.load import POWER, START, STEP_S, VALUES, Agent, Room, power_w
 from wattcast_tools.ingest.postgres_server import PostgresServer, free_port
 
 _DAY_STEPS = round(86_400 / STEP_S)
 _HOUR_STEPS = round(3_600 / STEP_S)
-_CHUNK_STEPS = 360
 _START_REAL_S = 60.0
 _SUMS = (
     "SELECT server, count(*), count(DISTINCT ts), sum(power_w) FROM signatures"
@@ -34,11 +33,16 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long, how large, and how often the ingest process is killed."""
+    """How long, how large, and how often the ingest process is killed.
+
+    Attributes:
+        history_h: hours of rack PDUs' power that are there before; of servers one hour.
+    """
 
     engine: str = "duckdb"
     seconds: float = 60.0
     kills: int = 3
+    history_h: int = 24
     room: Room = field(default_factory=Room)
 
 
@@ -91,8 +95,8 @@ def run(plan: Plan, url: str, postgres: PostgresServer | None = None) -> Json:
     Raises:
         WattcastError: a process failed, or a stored row is not what was sent.
     """
-    _tell("writing a day of history")
-    _write_history(plan.room, url)
+    _tell(f"writing {plan.history_h} hours of history")
+    _write_history(plan, url)
     before_s = _server_cpu_s(postgres)
     lives, acked = _ingest(plan, url)
     cpu_s = sum(life.cpu_s for life in lives) + _server_cpu_s(postgres) - before_s
@@ -116,22 +120,22 @@ def run(plan: Plan, url: str, postgres: PostgresServer | None = None) -> Json:
     }
 
 
-def _write_history(room: Room, url: str) -> None:
-    """A day of the rack PDUs' meters and an hour of all servers, as if stored before."""
-    store = open_store(url)
+def _write_history(plan: Plan, url: str) -> None:
+    """The rack PDUs' power and an hour of all servers, added up as they would be."""
+    store, room = open_store(url), plan.room
     for number in range(room.racks):
         agent = Agent(room, number)
-        steps = range(_DAY_STEPS)
-        for first in range(0, _DAY_STEPS, _CHUNK_STEPS):
-            chunk = list(steps[first : first + _CHUNK_STEPS])
+        for first in range(_DAY_STEPS - plan.history_h * _HOUR_STEPS, _DAY_STEPS, _HOUR_STEPS):
+            chunk = list(range(first, first + _HOUR_STEPS))
             servers = agent.signatures(chunk) if first >= _DAY_STEPS - _HOUR_STEPS else ()
-            store.write("history", Batch(0, agent.samples(chunk), servers))
+            store.write("history", Batch(0, agent.samples(chunk, POWER), servers))
     meters = {
         pdu: (feed, room.rack(number), "pdu")
         for number in range(room.racks)
         for pdu, feed in room.pdus(number).items()
     }
     store.describe(meters, START)
+    store.roll_up(START + timedelta(days=1), 7)
     store.close()
 
 

@@ -8,7 +8,7 @@ from wattcast_coordinator.risk.nminus import Limits, Moments, assess
 from wattcast_coordinator.topology.buckets import gather
 from wattcast_coordinator.topology.instance import from_arrays
 from wattcast_coordinator.topology.matrices import build
-from wattcast_coordinator.topology.network import Network
+from wattcast_coordinator.topology.network import of_instance
 
 
 def random_placement(arrays, rng):
@@ -35,10 +35,10 @@ def test_loads_agree_with_the_judge_in_every_case(judge, make_room, as_instance,
 @pytest.mark.parametrize("seed", range(2))
 def test_the_matrices_agree_with_the_judge_in_every_case(judge, make_room, seed):
     arrays = make_room(servers=120, feeds=3 + seed, movable=100, seed=seed)
-    ways = (arrays[k] for k in ("node_parent", "node_alt", "ats_source", "server_cord"))
-    network = Network(*ways, arrays["server_share"], np.ones(120, np.int64))
+    instance = from_arrays(arrays, "room")
+    network = of_instance(instance)
     matrices = build(network, [np.array([node]) for node in arrays["contingency"]])
-    loads = server_loads(from_arrays(arrays, "room"), arrays["wl_server"])
+    loads = server_loads(instance, arrays["wl_server"])
     servers = Moments(np.hstack([loads.mean_w, loads.factor_w]), loads.variance, arrays["growth"])
     free = np.full(len(network), np.inf)
     z = float(arrays["z_n1"])

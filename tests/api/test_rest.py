@@ -72,7 +72,7 @@ class Fixed:
     """A view whose snapshot the test replaces."""
 
     def __init__(self):
-        self.now = STATE
+        self.now, self.document = STATE, None
 
     def state(self):
         return self.now
@@ -80,6 +80,9 @@ class Fixed:
     async def history(self, server, since):
         points = [HistoryPoint(NOW + n * timedelta(hours=1), math.nan, n, "good") for n in (0, 1)]
         return [point for point in points if point.at >= since]
+
+    async def recording(self):
+        return self.document
 
     async def events(self, limit):
         return [RaiseEvent(Severity.CRITICAL, "n1", "loss of A", NOW)] * min(limit, 2)
@@ -111,9 +114,17 @@ async def test_the_state_and_its_parts_are_the_snapshot_and_unknown_is_null(clie
     assert state["servers"][0]["power_w"] is None
     assert state["servers"][0]["cords_w"] == [50.0, None]
     parts = ("feeds", "ats", "servers", "workloads", "migrations", "commands", "agents", "leader")
+    parts += ("meters", "jobs")
     for part in parts:
         reply = await client.get(f"/api/v1/{part}")
         assert (reply.status_code, reply.json()) == (200, state[part])
+
+
+async def test_the_room_as_the_last_cycle_saw_it_is_there_once_there_was_one(client, view):
+    assert (await client.get("/api/v1/recording")).status_code == 503
+    view.document = {"wattcast_recording": 1, "site": {"name": "x"}, "watts": "nan"}
+    reply = await client.get("/api/v1/recording")
+    assert (reply.status_code, reply.json()) == (200, view.document)
 
 
 async def test_history_and_events_come_from_the_store(client):

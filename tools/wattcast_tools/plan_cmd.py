@@ -5,7 +5,13 @@ JSON: {"moves": [{"workload", "to", "start_s"}], "ats": [{"node", "source", "sta
 If no plan brings every node within its limits in time, nothing is written and the reason is
 told (exit 3).
 
-example: wattcast plan room.npz --out plan.json --deadline-ms 1000
+Instead of an instance, --what-if and --maintenance ask about a room: the live one, a recording of
+it, or a site file (exit 0: it would hold, or go; 3: it would not, or no-go, and why).
+
+examples: wattcast plan room.npz --out plan.json --deadline-ms 1000
+          wattcast plan --what-if "lose feed A" --coordinator http://127.0.0.1:7480
+          wattcast plan --what-if "add 20 servers to rack 7" --site site.toml
+          wattcast plan --maintenance "UPS-A 2026-12-01T02:00/06:00" --state room.json
 """
 
 import argparse
@@ -13,6 +19,8 @@ import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from wattcast_tools import plan_study
 
 if TYPE_CHECKING:
     from wattcast_coordinator.plan import Solution
@@ -23,13 +31,14 @@ _REFUSED = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``wattcast plan``."""
-    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz")
+    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz", nargs="?")
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="write the plan here")
     parser.add_argument(
         "--deadline-ms", type=float, default=1000.0, help="search at most this long (1000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the search (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    plan_study.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     from wattcast_coordinator.plan import solve
 
+    if plan_study.asked(args):
+        return plan_study.run(args)
     instance = load_instance(args.instance)
     begin = time.perf_counter()
     solution = solve(

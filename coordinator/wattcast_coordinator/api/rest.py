@@ -118,6 +118,17 @@ def _stored(view: View) -> APIRouter:
     async def events(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> object:
         return await view.events(limit)
 
+    @api.get("/recording", responses={503: {"description": "no decision cycle yet"}})
+    async def recording() -> JSONResponse:
+        """The room as the last decision cycle saw it, for ``wattcast plan --what-if``."""
+        document = await view.recording()
+        if document is None:
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "no decision cycle yet, or another coordinator leads; try again in a step",
+            )
+        return JSONResponse(document)
+
     return api
 
 

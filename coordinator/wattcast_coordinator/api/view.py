@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -261,3 +261,6 @@ class View(Protocol):
 
     async def events(self, limit: int) -> Sequence[RaiseEvent]:
         """The newest stored events, newest first."""
+
+    async def recording(self) -> dict[str, Any] | None:
+        """What the last decision cycle saw, as a document; None before the first."""

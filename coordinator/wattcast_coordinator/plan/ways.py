@@ -36,16 +36,17 @@ class Entries:
         start = np.searchsorted(self.row, np.arange(rows + 1))
         first, second = self.fraction.T
         square = np.stack([first**2, 2 * first * second, second**2], axis=1)
+        ways = len(loads.variance) // 3
         return (
-            self._matrix(self.fraction, start) @ loads.linear,
-            self._matrix(square, start) @ loads.variance,
+            self._matrix(self.fraction, start, ways) @ loads.linear,
+            self._matrix(square, start, ways) @ loads.variance,
         )
 
-    def _matrix(self, values: FloatArray, start: IntArray) -> sp.csr_array:
+    def _matrix(self, values: FloatArray, start: IntArray, ways: int) -> sp.csr_array:
         """[rows, width * ways] of values [entries, width]."""
         width = values.shape[1]
         column = width * self.way[:, None] + np.arange(width)
-        shape = (len(start) - 1, width * (int(self.way.max(initial=0)) + 1))
+        shape = (len(start) - 1, width * ways)
         return sp.csr_array((values.ravel(), column.ravel(), width * start), shape)
 
 

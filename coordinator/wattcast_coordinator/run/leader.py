@@ -48,7 +48,7 @@ class Leader:
         except ExceptionGroup as group:
             raise _cause(group) from group
         finally:
-            self._view.leader = LeaderView()
+            self._view.leader, self._view.last = LeaderView(), None
 
     async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
@@ -97,6 +97,7 @@ class Leader:
             # later, while one issued from a state that was lost would be planned a second time.
             await keeper.save(after.to_dict())
             state = after
+            self._view.last = state, inputs
             self._parts.board.forget(inputs.moves, inputs.results)
             for effect in effects:
                 async with self._parts.guard(type(effect).__name__):

@@ -13,8 +13,8 @@ from wattcast_tools.capacity.pool import Pool
 from wattcast_tools.capacity.room import Plot, build
 from wattcast_tools.capacity.simulate import Lived, live
 
-GUARDS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.16)  # of a limit
-MARGINS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # standard deviations
+GUARDS = (0.02, 0.03, 0.05, 0.08)  # of a limit
+MARGINS = (1.0, 1.5, 2.0, 3.0)  # standard deviations
 FILL = 0.92  # of the balance bound: how full rooms are in which both are tuned
 _FEWEST, _MOST = 60, 1200
 _STEP = 3  # servers

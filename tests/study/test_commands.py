@@ -1,6 +1,7 @@
 """``wattcast plan --what-if``, ``--maintenance`` and ``--record`` as commands."""
 
 import json
+from importlib.resources import files
 
 import pytest
 
@@ -79,8 +80,8 @@ def test_a_room_that_does_not_hold_is_answered_with_3(site, capsys):
 
 
 def test_a_question_that_cannot_be_answered_is_a_refusal_in_json_too(site, capsys):
-    assert plan("--what-if", "ambient 38", "--site", site, "--json") in (0, 3)
-    assert json.loads(capsys.readouterr().out)
+    assert plan("--what-if", "ambient 38", "--site", site, "--json") == 3
+    assert "ambient_to_c" in json.loads(capsys.readouterr().out)["refused"]
 
 
 def test_maintenance_goes_or_not(state, capsys):
@@ -90,6 +91,19 @@ def test_maintenance_goes_or_not(state, capsys):
     assert told.startswith("GO: A out of service, 2026-01-06 10:00 to 2026-01-06 14:00 UTC")
     assert "bring it back at once if: feed B above" in told
     assert "latest safe return" in told
+
+
+SITES = files("wattcast_configs").joinpath("sites")
+
+
+@pytest.mark.parametrize("name", ["america_2n", "europe_3n2"])
+def test_a_ups_of_the_example_sites_may_be_taken_out(name, capsys):
+    window = "UPS-A 2999-12-01T02:00/06:00"
+    assert plan("--maintenance", window, "--site", SITES.joinpath(f"{name}.toml")) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("GO: ups-a out of service")
+    assert "feed A" not in told.split("bring it back")[0]  # dead behind its UPS
+    assert "meanwhile the further loss of B would leave" in told
 
 
 def test_a_no_go_says_why_in_json(site, capsys):

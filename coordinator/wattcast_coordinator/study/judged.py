@@ -64,15 +64,23 @@ class Judged:
         return tuple(self.graph.servers[int(row)] for row in rows)
 
     def darkened(self) -> dict[str, int]:
-        """Further loss -> how many servers it would leave dark that are not dark already."""
+        """Further loss -> how many servers it would leave dark that are not dark already.
+
+        Most first; a loss that darkens only some of what another one does is left out.
+        """
         room = self.room.room
-        now = set(room.matrices.dark_servers(0).tolist())
-        out: dict[str, int] = {}
+        now = frozenset(room.matrices.dark_servers(0).tolist())
+        gone: dict[str, frozenset[int]] = {}
         for case, contingency in enumerate(room.contingencies, 1):
-            gone = set(room.matrices.dark_servers(case).tolist()) - now
-            if gone:
-                out[contingency.name] = max(len(gone), out.get(contingency.name, 0))
-        return out
+            dark = frozenset(room.matrices.dark_servers(case).tolist()) - now
+            if dark and len(dark) > len(gone.get(contingency.name, ())):
+                gone[contingency.name] = dark
+        most = sorted(gone.items(), key=lambda item: -len(item[1]))
+        kept: dict[str, frozenset[int]] = {}
+        for name, dark in most:
+            if not any(dark <= other for other in kept.values()):
+                kept[name] = dark
+        return {name: len(dark) for name, dark in kept.items()}
 
     def headroom(self) -> tuple[Headroom, ...]:
         """Of every feed that is in service."""
@@ -144,9 +152,14 @@ def resolve(name: str, graph: Graph) -> str:
         ConfigError: no such node; the text names those there are.
     """
     words = name.split()
+    alike: dict[str, list[str]] = {}
+    for node in graph.nodes:
+        alike.setdefault(node.lower(), []).append(node)
     for candidate in (name, words[-1] if words else ""):
         if candidate in graph.node:
             return candidate
+        if len(found := alike.get(candidate.lower(), [])) == 1:
+            return found[0]
     known = [n for n, word in zip(graph.nodes, graph.words, strict=True) if word != "phase"]
     shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
     raise ConfigError(f"'{name}' is not in the site; known: {shown}")

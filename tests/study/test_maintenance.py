@@ -89,7 +89,7 @@ def test_day_is_refused_night_is_not_and_the_better_begin_is_told(record):
 def test_the_latest_safe_return_is_the_first_hour_that_would_not_be_borne(record):
     decided = decide(record(**NIGHT), parse(AT_NIGHT))
     assert decided.latest_return == at("2026-01-06T06:00")  # when the day begins
-    assert any("latest safe return" in line for line in decided.abort)
+    assert "A cannot be back by 2026-01-06 06:00 UTC" in decided.abort
     assert any(line.startswith("feed B above") for line in decided.abort)
 
 

@@ -106,7 +106,11 @@ def _setting(args: argparse.Namespace, machines: "Pool") -> "Setting":
     fit = range(max(_WARM_UP, split - _FIT_DAYS * _STEPS_A_DAY), split)
     test = range(split, min(steps, split + round((args.days or 3) * _STEPS_A_DAY)))
     if len(fit) < _STEPS_A_DAY or len(test) < _STEPS_A_DAY // 2:
-        raise ConfigError("--panel: too short; four days at least, of which 40 % are to fit on")
+        raise ConfigError(
+            f"--panel, --days: {len(fit) / _STEPS_A_DAY:.1f} days to fit on and"
+            f" {len(test) / _STEPS_A_DAY:.1f} to test on; four recorded days are the least, and half"
+            " a day to test on"
+        )
     first = fit.start - _WARM_UP
     total, told = test.stop - first, max(1, (test.stop - first) // 10)
 

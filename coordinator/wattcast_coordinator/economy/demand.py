@@ -5,6 +5,8 @@ from datetime import datetime, tzinfo
 
 from wattcast_core.units import epoch_s
 
+_NEAR = 1.02  # a load so near the peak so far would pass it with one workload more
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -46,6 +48,17 @@ def _closed(demand: Demand, window_s: float) -> Demand:
     if demand.seconds < window_s / 2:
         return demand
     return replace(demand, peak_w=max(demand.peak_w, demand.energy_ws / demand.seconds))
+
+
+def entry_per_kw(demand: Demand, highest_w: float, charge_per_kw: float) -> float:
+    """What a kilowatt newly placed on the meter for good costs, if it raises the month's peak.
+
+    Args:
+        demand: so far.
+        highest_w: highest load expected of the meter without it.
+        charge_per_kw: money a kW of the month's peak.
+    """
+    return charge_per_kw if highest_w * _NEAR > demand.peak_w else 0.0
 
 
 def adder_per_kwh(

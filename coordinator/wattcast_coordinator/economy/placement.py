@@ -37,7 +37,11 @@ class Saving:
 
 
 def worthwhile(
-    instance: Instance, cost_per_kwh: FloatArray, hour_s: float, disruption_money: float
+    instance: Instance,
+    cost_per_kwh: FloatArray,
+    hour_s: float,
+    disruption_money: float,
+    entry_per_kw: FloatArray | None = None,
 ) -> Saving | None:
     """The move that gains most, or None if none pays.
 
@@ -46,11 +50,17 @@ def worthwhile(
         cost_per_kwh: [N, K] money at the feeds in the coming hours (0 elsewhere).
         hour_s: seconds a column of it lasts.
         disruption_money: money that a move of cost 1 is worth avoiding.
+        entry_per_kw: [N] at the feeds, what a kW placed there anew adds to a demand charge; it is
+            never refunded where a workload leaves, or chasing it would never end.
     """
     saved = _savings(instance, cost_per_kwh, hour_s)
+    if entry_per_kw is not None:
+        saved = saved - _entry(instance, entry_per_kw)
     disruption = disruption_money * _disruption(instance)
     gain = np.where(_possible(instance), saved - _THERE_AND_BACK * disruption[:, None], -np.inf)
     best = gain.max(axis=1)
+    if best.max(initial=-np.inf) <= 0:
+        return None
     now_w = Loads(instance).evaluate()
     for workload in np.argsort(-best)[:_CANDIDATES]:
         for server in np.argsort(-gain[workload])[:_CANDIDATES]:
@@ -79,6 +89,13 @@ def _savings(instance: Instance, cost_per_kwh: FloatArray, hour_s: float) -> Flo
     between = np.cumsum(differs[:, None] - differs[None], axis=2).max(axis=2)
     place = index.ravel()
     return np.asarray(kwh[:, None] * between[place[instance.wl_server]][:, place])
+
+
+def _entry(instance: Instance, entry_per_kw: FloatArray) -> FloatArray:
+    """[W, S] money for the demand charge that a move raises."""
+    entry = feed_shares(instance) @ entry_per_kw * instance.server_eff
+    more = np.maximum(entry[None] - entry[instance.wl_server][:, None], 0.0)
+    return np.asarray(instance.wl_w.max(axis=1)[:, None] / 1000 * more)
 
 
 def _disruption(instance: Instance) -> FloatArray:

@@ -139,6 +139,7 @@ class Leader:
             agents=dict(board.agents),
             price_per_kwh=self._costs.now,
             hourly_per_kwh=self._costs.hourly,
+            entry_per_kw=self._costs.entry,
             usage=board.usage.usage(board.placement, self._alive_since(at)),
         )
 

@@ -71,14 +71,15 @@ class Money:
                 continue
             meter = next(m for m in self._grid.meter if next(iter(shares)) in m.feeds)
             peak_w = self._parts.prices.demand[meter.id].peak_w
+            meter_w = float(np.nan_to_num(sum(load_w.get(f, np.nan) for f in meter.feeds)))
             out[job.workload] = Surroundings(
                 hourly_per_kwh=sum(
                     (part * np.array(found.hourly[feed]) for feed, part in shares.items()),
                     start=np.zeros(1),
                 ),
                 spare_w=min(self._spare_w(feed) for feed in shares),
-                meter_w=float(np.nan_to_num(sum(load_w.get(f, np.nan) for f in meter.feeds))),
-                peak_w=peak_w or float("inf"),
+                meter_w=meter_w,
+                peak_w=max(peak_w, meter_w),
                 charge_per_kw=meter.demand_charge_per_kw,
             )
         return out

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from wattcast_configs.grid import CARBON, PRICE, Grid, Meter
-from wattcast_coordinator.economy.demand import Demand, adder_per_kwh, noted
+from wattcast_coordinator.economy.demand import Demand, adder_per_kwh, entry_per_kw, noted
 from wattcast_coordinator.economy.prices import MeterAhead, feed_costs, meter_cost, placing
 from wattcast_coordinator.economy.values import FALLBACK, PUBLISHED, Ahead, Values, ahead
 from wattcast_coordinator.grid.cache import Cache
@@ -31,12 +31,14 @@ class Costs:
         now: feed -> money a kWh over the horizon, as placement counts it (never negative).
         hourly: feed -> money a kWh in the coming hours.
         meters: meter -> money a kWh in the coming hours, as it is (it may be negative).
+        entry: feed -> money a kW that a workload placed there for good costs at the month's peak.
         doubts: what is not known as it should be, for people.
     """
 
     now: Mapping[str, float] = field(default_factory=dict)
     hourly: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     meters: Mapping[str, FloatArray] = field(default_factory=dict)
+    entry: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
 
@@ -95,15 +97,20 @@ class Prices:
             peak_w: highest expected load of each feed over the horizon.
             horizon_s: of placement.
         """
-        hourly, near, doubts = {}, {}, []
+        hourly, near = {}, {}
+        peaks: dict[str, float] = {}
+        doubts: list[str] = []
         for meter in self.grid.meter:
             load_w = np.nan_to_num(self._metered_w(meter, feed_w))
             demand = adder_per_kwh(
                 self.demand[meter.id],
-                float(np.nan_to_num(self._metered_w(meter, peak_w))),
+                self._expected_w(meter, peak_w),
                 meter.demand_charge_per_kw,
                 horizon_s,
             )
+            highest_w = max(float(load_w), self._expected_w(meter, peak_w))
+            entry = entry_per_kw(self.demand[meter.id], highest_w, meter.demand_charge_per_kw)
+            peaks |= dict.fromkeys(meter.feeds, entry)
             known = self._known(meter, at, load_w, _HOUR_S, HOURS, 0.0)
             hourly[meter.id] = meter_cost(self.grid, meter, known, _HOUR_S)
             soon = self._known(meter, at, load_w, horizon_s, 1, demand)
@@ -113,11 +120,18 @@ class Prices:
             now={k: placing(v) for k, v in feed_costs(self.grid.meter, near).items()},
             hourly={k: tuple(v) for k, v in feed_costs(self.grid.meter, hourly).items()},
             meters=hourly,
+            entry=peaks,
             doubts=tuple(doubts),
         )
 
     def _known(
-        self, meter: Meter, at: datetime, load_w: float, step_s: float, steps: int, demand: float
+        self,
+        meter: Meter,
+        at: datetime,
+        load_w: float,
+        step_s: float,
+        steps: int,
+        demand: float,
     ) -> MeterAhead:
         def series(name: str, fallback: float) -> Ahead:
             known = self._usable(name) if name else Values()
@@ -153,6 +167,10 @@ class Prices:
                 why = self._caches[name].problem or "it has no value for now"
                 out.append(f"meter {meter.id}: {quantity} '{name}': {why}; {instead} counts")
         return out
+
+    def _expected_w(self, meter: Meter, peak_w: Mapping[str, float]) -> float:
+        """Highest load expected of a meter; 0 where it is not known."""
+        return float(np.nan_to_num(self._metered_w(meter, peak_w)))
 
     def _metered_w(self, meter: Meter, feed_w: Mapping[str, float]) -> float:
         """Load of a meter: its feeds' with their losses; NaN if one is not known."""

@@ -29,7 +29,8 @@ def save_money(state: State, context: Context) -> tuple[State, list[Effect]]:
     if not _calm(state, decision) or _tense(context, instance):
         return state, []
     state = hush(state, _QUIET, now, HOUR_S)
-    found = worthwhile(instance, _hourly(context), HOUR_S, decision.disruption_money)
+    hourly, entry = _hourly(context), _entry(context)
+    found = worthwhile(instance, hourly, HOUR_S, decision.disruption_money, entry)
     if found is None or _risky(found, context):
         return state, []
     advise = "money_moves is 'advise'" if decision.money_moves == "advise" else ""
@@ -75,6 +76,16 @@ def _hourly(context: Context) -> FloatArray:
     for feed, costs in known.items():
         if feed in graph.node and len(costs) == hours and np.isfinite(costs).all():
             out[graph.node[feed]] = np.maximum(costs, 0.0)
+    return out
+
+
+def _entry(context: Context) -> FloatArray:
+    """[N] money a kW that a workload placed anew adds to demand charges."""
+    graph, known = context.graph, context.inputs.entry_per_kw
+    out = np.zeros(len(graph.nodes))
+    for feed, money in known.items():
+        if feed in graph.node and np.isfinite(money):
+            out[graph.node[feed]] = max(money, 0.0)
     return out
 
 

@@ -185,7 +185,7 @@ class _Case:
             after=back,
             latest_return=self._latest_return(whole) if go else None,
             headroom=room.headroom(),
-            abort=self._abort(room) if go else (),
+            abort=self._abort(room, whole) if go else (),
             other_begins=() if go and not moves else self._other_begins(),
             bare=self._bare(),
             notes=self._notes(),
@@ -237,7 +237,7 @@ class _Case:
             return None
         return self._begin + timedelta(hours=min(hours))
 
-    def _abort(self, room: Judged) -> tuple[str, ...]:
+    def _abort(self, room: Judged, whole: Judged) -> tuple[str, ...]:
         """When to bring it back at once."""
         element = self._window.element
         lines = [
@@ -245,11 +245,13 @@ class _Case:
             f" {h.load_w:.0f} W): then the next loss, or the feed itself, would be over its limit"
             for h in room.headroom()
         ]
+        late = self._latest_return(whole)
+        if late:
+            lines.append(f"{element} cannot be back by {late:%Y-%m-%d %H:%M} UTC")
         return (
             *lines,
             "any other feed, UPS, generator or breaker fails or goes to bypass or battery",
             "the meters of a feed in service are not read for three cycles",
-            f"the work on {element} runs past the latest safe return",
         )
 
     def _other_begins(self) -> tuple[datetime, ...]:

@@ -16,7 +16,7 @@ from wattcast_tools.capacity.simulate import Lived, live
 GUARDS = (0.02, 0.03, 0.05, 0.08)  # of a limit
 MARGINS = (1.0, 1.5, 2.0, 3.0)  # standard deviations
 FILL = 0.92  # of the balance bound: how full rooms are in which both are tuned
-_FEWEST, _MOST = 60, 1200
+_MOST = 1800
 _STEP = 3  # servers
 
 Json = dict[str, Any]
@@ -122,7 +122,7 @@ def _facts(lived: Lived) -> Json:
 
 def _largest(well: Callable[[int], bool], high: int) -> int:
     """The largest number of servers that goes well, taking it that fewer then do too."""
-    low, over = _FEWEST // _STEP - 1, high // _STEP + 1
+    low, over = 0, high // _STEP + 1
     while over - low > 1:
         middle = (low + over) // 2
         if well(middle * _STEP):

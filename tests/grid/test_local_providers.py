@@ -1,11 +1,13 @@
 """Files, tariffs, the cache in front of every provider, and the choice by configuration."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from wattcast_configs.grid import Band, Series
 from wattcast_coordinator.economy.values import Values, values
+from wattcast_coordinator.grid.blocking import in_daemon
 from wattcast_coordinator.grid.cache import Cache
 from wattcast_coordinator.grid.choose import provider
 from wattcast_coordinator.grid.electricity_maps import ElectricityMaps
@@ -156,6 +158,35 @@ async def test_a_failure_keeps_what_is_known_and_says_why(tmp_path):
     clock.real_s += 900
     await cache.refresh(NOW)
     assert (cache.known.value, cache.problem) == ((2,), "")
+
+
+async def test_a_library_that_raises_anything_ends_nothing(tmp_path):
+    cache = cache_of(tmp_path, Told(KeyError("Interval Start")), Clock())
+    await cache.refresh(NOW)
+    assert cache.problem == "KeyError: 'Interval Start'"
+
+
+async def test_a_request_that_does_not_end_is_told_and_not_repeated(tmp_path):
+    go = threading.Event()
+
+    class Hanging:
+        asked = 0
+
+        async def fetch(self, *_):
+            self.asked += 1
+            return await in_daemon(lambda: go.wait(30) and hours(7))
+
+    told, clock = Hanging(), Clock()
+    cache = cache_of(tmp_path, told, clock, patience_real_s=0.01)
+    await cache.refresh(NOW)
+    clock.real_s += 2000
+    await cache.refresh(NOW)
+    assert told.asked == 1
+    assert cache.problem == "no answer for 2000 s"
+    go.set()
+    cache.patience_real_s = 10
+    await cache.refresh(NOW)
+    assert (cache.known.value, cache.problem) == ((7,), "")
 
 
 async def test_what_was_known_survives_a_restart(tmp_path):

@@ -108,8 +108,8 @@ def _setting(args: argparse.Namespace, machines: "Pool") -> "Setting":
     if len(fit) < _STEPS_A_DAY or len(test) < _STEPS_A_DAY // 2:
         raise ConfigError(
             f"--panel, --days: {len(fit) / _STEPS_A_DAY:.1f} days to fit on and"
-            f" {len(test) / _STEPS_A_DAY:.1f} to test on; four recorded days are the least, and half"
-            " a day to test on"
+            f" {len(test) / _STEPS_A_DAY:.1f} to test on; the least are four recorded days, half a"
+            " day of them to test on"
         )
     first = fit.start - _WARM_UP
     total, told = test.stop - first, max(1, (test.stop - first) // 10)

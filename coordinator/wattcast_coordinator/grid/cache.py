@@ -1,5 +1,6 @@
 """What providers said, kept over failures and restarts."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ class Cache:
         known: what may be used.
         fetched_real_s: real time of the last good answer; 0 = never.
         problem: why the last request failed; empty after a good one.
+        patience_real_s: how long one call waits for an answer.
     """
 
     provider: PriceCarbon
@@ -37,7 +39,9 @@ class Cache:
     known: Values = field(default_factory=Values)
     fetched_real_s: float = 0.0
     problem: str = ""
+    patience_real_s: float = 60.0
     _asked_real_s: float = float("-inf")
+    _asked: asyncio.Future[Values] | None = None
 
     def load(self) -> None:
         """Take up what an earlier process kept; a damaged file is as good as none."""
@@ -51,17 +55,29 @@ class Cache:
     async def refresh(self, now: datetime) -> None:
         """Ask if it is time to; a failure keeps what is known and says why.
 
+        A request that does not end is waited for, not repeated.
+
         Args:
             now: data time.
         """
-        if self.clock() - self._asked_real_s < self.refresh_real_s:
+        if self._asked is None:
+            if self.clock() - self._asked_real_s < self.refresh_real_s:
+                return
+            self._asked_real_s = self.clock()
+            self._asked = asyncio.ensure_future(self.provider.fetch(now - _BACK, now + _AHEAD))
+        done, _ = await asyncio.wait({self._asked}, timeout=self.patience_real_s)
+        if not done:
+            self.problem = f"no answer for {self.clock() - self._asked_real_s:.0f} s"
             return
-        self._asked_real_s = self.clock()
+        answer, self._asked = self._asked, None
         try:
-            new = await self.provider.fetch(now - _BACK, now + _AHEAD)
+            self._take(answer.result(), now)
         except WattcastError as error:
             self.problem = str(error)
-            return
+        except Exception as error:  # noqa: BLE001 - libraries raise what they like; prices end no term
+            self.problem = f"{type(error).__name__}: {error}"
+
+    def _take(self, new: Values, now: datetime) -> None:
         scaled = Values(new.at_s, tuple(v * self.factor for v in new.value), new.last_s)
         self.known = self.known.joined(scaled, epoch_s(now - _KEEP))
         self.fetched_real_s, self.problem = self.clock(), ""

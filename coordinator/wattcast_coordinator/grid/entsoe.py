@@ -5,13 +5,13 @@ Source: https://documenter.getpostman.com/view/7009892/2s93JtP3F6 and
 https://github.com/EnergieID/entsoe-py (its variable ENTSOE_ENDPOINT_URL names another endpoint).
 """
 
-import asyncio
 import importlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from wattcast_coordinator.economy.values import Values, values
+from wattcast_coordinator.grid.blocking import in_daemon
 from wattcast_core.errors import ConfigError, MissingExtraError, Unreachable
 
 _TIMEOUT_REAL_S = 30
@@ -26,7 +26,7 @@ class Entsoe:
 
     async def fetch(self, begin: datetime, end: datetime) -> Values:
         """Published prices of the span; the library blocks, so it runs in a thread."""
-        return await asyncio.to_thread(self._fetch, begin, end)
+        return await in_daemon(lambda: self._fetch(begin, end))
 
     def _fetch(self, begin: datetime, end: datetime) -> Values:
         entsoe, pandas, requests = _libraries()

@@ -4,7 +4,6 @@ Locational marginal prices (CAISO, PJM) and settlement point prices (ERCOT) in U
 key of its Data Miner. Source: https://opensource.gridstatus.io/
 """
 
-import asyncio
 import importlib
 import warnings
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from wattcast_coordinator.economy.values import Values, values
+from wattcast_coordinator.grid.blocking import in_daemon
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError, Unreachable
 
 OPERATORS = ("CAISO", "PJM", "ERCOT")
@@ -35,7 +35,7 @@ class GridStatus:
 
     async def fetch(self, begin: datetime, end: datetime) -> Values:
         """Published prices of the span; the library blocks, so it runs in a thread."""
-        return await asyncio.to_thread(self._fetch, begin, end)
+        return await in_daemon(lambda: self._fetch(begin, end))
 
     def _fetch(self, begin: datetime, end: datetime) -> Values:
         at_s: list[float] = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from wattcast_coordinator.grid.cache import Cache
 from wattcast_coordinator.grid.choose import provider
 from wattcast_core.units import FloatArray, epoch_s
 
+_log = logging.getLogger(__name__)
 HOURS = 24
 _HOUR_S = 3600.0
 _LOOK_REAL_S = 1.0
@@ -186,10 +188,13 @@ class Prices:
             return Demand()
 
     def _keep(self, meter: Meter, demand: Demand) -> None:
-        self._dir.mkdir(parents=True, exist_ok=True)
         part = self._path(meter).with_suffix(".part")
-        part.write_text(json.dumps(asdict(demand)), encoding="utf-8")
-        part.replace(self._path(meter))
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(asdict(demand)), encoding="utf-8")
+            part.replace(self._path(meter))
+        except OSError as error:  # it stands in memory; a full disk stops nobody
+            _log.warning("%s: the month's peak is not kept: %s", self._path(meter), error)
 
     def _path(self, meter: Meter) -> Path:
         return self._dir / f"{meter.id}.demand.json"

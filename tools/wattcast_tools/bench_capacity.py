@@ -191,7 +191,7 @@ def _medians(rooms: Sequence[Json]) -> Json:
     actions = {
         name: {
             key: float(np.median([room["at_equal"][name][key] for room in rooms]))
-            for key in ("moves", "transfers", "kwh")
+            for key in ("moves", "transfers", "disruption", "kwh")
         }
         for name in _POLICIES
     }

@@ -25,12 +25,14 @@ class Lived:
         violations: counted steps in which a feed was over its limit, or would have been had any
             one feed been lost.
         moves, transfers: actions begun, all steps.
-        kwh: energy drawn in the counted steps.
+        disruption: cost of those actions as the planner counts it, without energy.
+        kwh: energy drawn in the counted steps; money and carbon go with it.
     """
 
     violations: int
     moves: int
     transfers: int
+    disruption: float
     kwh: float
 
 
@@ -58,7 +60,7 @@ def live(pool: Pool, room: Room, policy: Policy, steps: range, *, strict: bool =
     now = Placement(room.instance.wl_server, room.instance.ats_source)
     flights: list[_Flight] = []
     violations = moves = transfers = 0
-    energy_w, rest_until = 0.0, steps.start
+    energy_w, disruption, rest_until = 0.0, 0.0, steps.start
     for step in steps:
         now, flights = _arrived(now, flights, step)
         power_w = _power(room, now, flights, step, room.watts(pool.use[:, step]))
@@ -77,7 +79,15 @@ def live(pool: Pool, room: Room, policy: Policy, steps: range, *, strict: bool =
             rest_until = step + 1 + _REST
         now, flights = _begun(room, now, plan, step + 1)
         moves, transfers = moves + len(plan.moves), transfers + len(plan.ats)
-    return Lived(violations, moves, transfers, energy_w * STEP_S / 3.6e6)
+        disruption += _disruption(room.instance, plan)
+    return Lived(violations, moves, transfers, disruption, energy_w * STEP_S / 3.6e6)
+
+
+def _disruption(instance: Instance, plan: Solution) -> float:
+    moved = [workload for workload, _, _ in plan.moves]
+    each = instance.crit_cost[instance.wl_crit] * (1 + instance.wl_state_gib / 64)
+    switched = [node for node, _, _ in plan.ats]
+    return float(each[moved].sum() + instance.ats_cost[switched].sum())
 
 
 def _power(

@@ -116,6 +116,7 @@ def _facts(lived: Lived) -> Json:
         "violations": lived.violations,
         "moves": lived.moves,
         "transfers": lived.transfers,
+        "disruption": round(lived.disruption, 1),
         "kwh": round(lived.kwh, 1),
     }
 

@@ -17,6 +17,7 @@ from wattcast_coordinator.api.view import (
     Fan,
     FeedView,
     LeaderView,
+    MeterView,
     ServerView,
     State,
     StoreView,
@@ -65,6 +66,10 @@ STATE = State(
     leader=LeaderView(id="c1", token=7),
     agents=(AgentView(id="a1", rack="r1", connected=True, last_seen=NOW),),
     store=StoreView(rows=5),
+    meters=(
+        MeterView(id="m1", feeds=("A",), currency="EUR", hourly_per_kwh=(0.21, 0.3), peak_w=5),
+        MeterView(id="m2", feeds=("B",), currency="EUR"),
+    ),
 )
 
 
@@ -171,6 +176,9 @@ async def test_health_and_metrics_can_be_scraped(client):
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert 'wattcast_feed_load_watts{feed="A\\"1"} 900.5' in reply.text
     assert "wattcast_leader_token 7" in reply.text
+    assert 'wattcast_meter_price_per_kwh{meter="m1"} 0.21' in reply.text
+    assert 'wattcast_meter_price_per_kwh{meter="m2"}' not in reply.text
+    assert 'wattcast_meter_peak_watts{meter="m1"} 5' in reply.text
     assert "wattcast_server_power_watts{" not in reply.text
     assert reply.text.endswith("# EOF\n")
 

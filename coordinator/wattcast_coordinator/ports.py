@@ -188,6 +188,11 @@ class Inputs:
         moves: migrations under way or just finished.
         results: ATS results that arrived since the last cycle.
         agents: agent id -> data time of its last live batch.
+        price_per_kwh: feed -> money a kWh over the horizon, with carbon and losses; a feed that is
+            not in it has the site file's price.
+        hourly_per_kwh: feed -> the same for the coming hours.
+        entry_per_kw: feed -> money a kW that a workload placed there for good adds to the demand
+            charge of its meter.
         usage: workload -> what it uses where it runs.
     """
 
@@ -201,6 +206,9 @@ class Inputs:
     moves: tuple[MoveStatus, ...] = ()
     results: tuple[CommandResult, ...] = ()
     agents: Mapping[str, datetime] = field(default_factory=dict)
+    price_per_kwh: Mapping[str, float] = field(default_factory=dict)
+    hourly_per_kwh: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    entry_per_kw: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, Usage] = field(default_factory=dict)
 
 

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from wattcast_configs.grid import Grid
 from wattcast_configs.site import ClockConfig
 from wattcast_core.errors import ConfigError
+
+MONEY_MOVES = ("off", "advise", "automatic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Decision:
         max_moves, max_transfers: churn budget of one plan.
         setup_real_s: real seconds a migration needs besides copying.
         settle_real_s: real seconds to wait for all agents of a step.
+        money_moves: what is done, in a room without any risk, about a workload that would run
+            cheaper behind another meter: ``off``, ``advise`` or ``automatic``.
+        disruption_money: money that a move of cost 1 (criticality 1, no state) is worth avoiding.
     """
 
     step_s: float = 300.0
@@ -98,6 +104,15 @@ class Decision:
     setup_real_s: float = 4.0
     settle_real_s: float = 0.6
     command_ttl_real_s: float = 10.0
+    money_moves: str = "off"
+    disruption_money: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.money_moves not in MONEY_MOVES:
+            known = ", ".join(MONEY_MOVES)
+            raise ConfigError(f"decision.money_moves: '{self.money_moves}'; known: {known}")
+        if not self.disruption_money > 0:
+            raise ConfigError("decision.disruption_money: give money above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +127,5 @@ class Control:
     store: Store = field(default_factory=Store)
     redirector: Redirector = field(default_factory=Redirector)
     decision: Decision = field(default_factory=Decision)
+    grid: Grid = field(default_factory=Grid)
     clock: ClockConfig = field(default_factory=ClockConfig)

@@ -91,3 +91,16 @@ def test_a_text_with_nul_and_a_step_without_length_are_stored_as_far_as_they_go(
     assert store.acknowledged("a") == 2
     assert store.counts().signatures == 3
     assert set(store.recent_power_w(1)) == {"s1", "s2"}
+
+
+def test_hours_hold_the_mean_and_the_peak_of_what_was_measured(store):
+    for sequence in range(24):  # two hours of 5 minutes
+        power_w = math.nan if sequence in (3, 4) else 100.0
+        store.write("a", batch(sequence, ("s1",), power_w=power_w))
+    first, second = store.hours(START)
+    known = [100.0 + k for k in range(12) if k not in (3, 4)]  # the second cord draws k
+    assert (first.server, first.at) == ("s1", START)
+    assert first.mean_w == pytest.approx(sum(known) / len(known))
+    assert first.peak_w == 111.0
+    assert (second.at, second.peak_w) == (START + timedelta(hours=1), 123.0)
+    assert store.hours(second.at) == (second,)

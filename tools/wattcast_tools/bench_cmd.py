@@ -8,6 +8,8 @@ import argparse
 import importlib
 
 BENCHES = {
+    "price": ("wattcast_tools.bench_price", "what heeding price and carbon saves"),
+    "capacity": ("wattcast_tools.bench_capacity", "servers that fit, by way of operation"),
     "story": ("wattcast_tools.bench_story", "Wattcast, guard band and no control on many seeds"),
     "attribution": ("wattcast_tools.bench_attribution", "watts of workloads against outlets"),
     "n1": ("wattcast_tools.bench_n1", "time of all single losses and pairs of losses"),

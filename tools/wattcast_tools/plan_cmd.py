@@ -9,8 +9,14 @@ afterwards.
 The search ends when --patience rounds in a row found nothing cheaper, at the latest with the
 deadline; some 0.1 s are usual for 1000 servers. Patience 0 takes the first plan.
 
+Instead of an instance, --what-if and --maintenance ask about a room: the live one, a recording of
+it, or a site file (exit 0: it would hold, or go; 3: it would not, or no-go, and why).
+
 examples: wattcast plan room.npz --out plan.json
           wattcast plan room.npz --deadline-ms 60000 --patience 300 --polish-s 20
+          wattcast plan --what-if "lose feed A" --coordinator http://127.0.0.1:7480
+          wattcast plan --what-if "add 20 servers to rack 7" --site site.toml
+          wattcast plan --maintenance "UPS-A 2026-12-01T02:00/06:00" --state room.json
 """
 
 import argparse
@@ -20,6 +26,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wattcast_tools import plan_study
 from wattcast_tools.native_stdout import native_stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ PATIENCE = 12  # rounds; the planner's own default, stated here so that help nee
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``wattcast plan``."""
-    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz")
+    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz", nargs="?")
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="write the plan here")
     parser.add_argument(
         "--deadline-ms",
@@ -58,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the search (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    plan_study.add_arguments(parser)
 
 
 class Deadline:
@@ -89,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
     from wattcast_coordinator.plan import explain, solve
 
+    if plan_study.asked(args):
+        return plan_study.run(args)
     instance = load_instance(args.instance)
     deadline = Deadline(args.deadline_ms / 1000)
     rng = np.random.default_rng(args.seed)

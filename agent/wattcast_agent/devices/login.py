@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wattcast_agent.devices.secret import read_secret
 from wattcast_configs.address import Address
 from wattcast_configs.rack import Device, Snmp, Tls
+from wattcast_configs.secret import read_secret
 from wattcast_core.errors import ConfigError
 
 AUTH = ("SHA", "SHA224", "SHA256", "SHA384", "SHA512")

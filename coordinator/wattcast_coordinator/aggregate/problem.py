@@ -75,6 +75,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
     )
     arrays: dict[str, Any] = {
         **supply.arrays(graph, standing, frozen, workloads.disturbance(graph, loads)),
+        "price_per_kwh": supply.prices(graph, inputs.price_per_kwh),
         **workloads.capacity(graph, loads, targets),
         **workloads.demand(graph, loads, decision.bandwidth_mib_s / inputs.speed),
         **_scalars(graph, inputs, decision, steps=outlook.mean_w.shape[1]),

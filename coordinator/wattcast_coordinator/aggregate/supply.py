@@ -1,5 +1,7 @@
 """The power side of a problem: nodes, limits, cords and switches as they stand now."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,12 +37,26 @@ def arrays(
         "ats_source": positions,
         "limit_base_w": graph.limit_n1_w if one_loss else graph.limit_base_w,
         "limit_n1_w": graph.limit_n1_w,
-        "price_per_kwh": graph.price_per_kwh,
         "ats_cost": _costs(graph, standing, frozen, disturbed),
         "server_cord": cord,
         "server_share": np.where(cord >= 0, graph.share, 0.0),
         "contingency": np.zeros(0, np.int64) if one_loss else _contingencies(graph, positions),
     }
+
+
+def prices(graph: Graph, known: Mapping[str, float]) -> FloatArray:
+    """[N] money a kWh at the feeds: as their meters say, else as the site file; never below 0.
+
+    A price that is missing or no number is never taken for 0.
+    """
+    out = np.zeros(len(graph.nodes))
+    for feed in graph.feeds:
+        node = root = graph.node[feed]
+        while graph.parent[root] >= 0:
+            root = int(graph.parent[root])
+        price = known.get(feed, math.nan)
+        out[node] = max(price if math.isfinite(price) else graph.price_per_kwh[root], 0.0)
+    return out
 
 
 def dark(graph: Graph, lost: frozenset[str]) -> tuple[str, ...]:

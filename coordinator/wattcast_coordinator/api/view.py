@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -136,6 +136,31 @@ class CommandView(Snapshot):
     why: str = ""
 
 
+class MeterView(Snapshot):
+    """A utility meter: money a kWh with carbon, fees and losses left out, in the coming hours.
+
+    Attributes:
+        peak_w: this month's highest mean so far, which the demand charge is paid for.
+        doubts: what is not known as it should be.
+    """
+
+    id: str
+    feeds: tuple[str, ...]
+    currency: str
+    hourly_per_kwh: tuple[Number, ...] = ()
+    peak_w: Number = None
+    doubts: tuple[str, ...] = ()
+
+
+class JobView(Snapshot):
+    """When a deferrable workload runs cheapest; ``at_once`` is the cost without waiting."""
+
+    workload: str
+    begin: datetime | None
+    cost: Number
+    at_once: Number
+
+
 class EventView(Snapshot):
     """Something people should know."""
 
@@ -222,6 +247,8 @@ class State(Snapshot):
     events: tuple[EventView, ...] = ()
     risks: tuple[RiskView, ...] = ()
     plan: tuple[str, ...] = ()
+    meters: tuple[MeterView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
     reaction_ms: ReactionView = ReactionView()
     leader: LeaderView = LeaderView()
     agents: tuple[AgentView, ...] = ()
@@ -239,3 +266,6 @@ class View(Protocol):
 
     async def events(self, limit: int) -> Sequence[RaiseEvent]:
         """The newest stored events, newest first."""
+
+    async def recording(self) -> dict[str, Any] | None:
+        """What the last decision cycle saw, as a document; None before the first."""

@@ -159,6 +159,6 @@ def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
 def _way_price(instance: Instance, network: Network) -> FloatArray:
     """[ways, 2] money a kWh through each cord: its shares of the feeds' prices."""
     intact = network.intact
-    price = np.where(instance.node_parent < 0, instance.price_per_kwh, 0.0)[intact.row]
+    price = instance.price_per_kwh[intact.row]
     sides = [tally(intact.way, price * side, network.count) for side in intact.fraction.T]
     return np.stack(sides, axis=1)

@@ -14,8 +14,10 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Costs
 from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
@@ -37,6 +39,7 @@ class Leader:
         self._parts, self._graph, self._view = parts, graph, view
         self._decision = parts.control.decision
         self._registry: Registry | None = None
+        self._money, self._costs = Money(parts, graph, view), Costs()
         self._recent_w: Mapping[str, Sequence[float]] = {}
 
     async def lead(self, leadership: Leadership) -> None:
@@ -46,7 +49,7 @@ class Leader:
         except ExceptionGroup as group:
             raise _cause(group) from group
         finally:
-            self._view.leader = LeaderView()
+            self._view.leader, self._view.last = LeaderView(), None
             self._parts.board.leases = None
 
     async def _lead(self, leadership: Leadership) -> None:
@@ -63,6 +66,7 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
+            tasks.create_task(self._parts.prices.keep(self._parts.now))
             upkeep = Upkeep(self._parts)
             tasks.create_task(upkeep.run())
             await self._cycles(state, keeper, actions, upkeep)
@@ -103,6 +107,7 @@ class Leader:
             # later, while one issued from a state that was lost would be planned a second time.
             await keeper.save(after.to_dict())
             state = after
+            self._view.last = state, inputs
             self._parts.board.forget(inputs.moves, inputs.results)
             for effect in effects:
                 async with self._parts.guard(type(effect).__name__):
@@ -129,6 +134,8 @@ class Leader:
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board
         await self._remember_power()
+        async with self._parts.guard("asking what power costs"):
+            self._costs = await self._money.costs(at)
         return Inputs(
             now=at,
             speed=self._parts.clock.speed(time.time()),
@@ -140,6 +147,9 @@ class Leader:
             moves=tuple(board.moves.values()),
             results=tuple(board.results),
             agents=dict(board.agents),
+            price_per_kwh=self._costs.now,
+            hourly_per_kwh=self._costs.hourly,
+            entry_per_kw=self._costs.entry,
             usage=board.usage.usage(board.placement, self._alive_since(at)),
         )
 

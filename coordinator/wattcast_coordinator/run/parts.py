@@ -27,6 +27,7 @@ from wattcast_coordinator.ports import (
 )
 from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.store.contract import AuditEntry
 from wattcast_coordinator.store.queue import AsyncStore
 from wattcast_core.clock import DataClock
@@ -53,6 +54,7 @@ class Parts:
     handler: Handler
     executor: Executor
     migrator: Migrator
+    prices: Prices
     folder: Path = Path()
 
     def now(self) -> datetime:

@@ -28,6 +28,7 @@ from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.open import engine_of
@@ -116,6 +117,8 @@ async def _parts(
     elector: Elector,
     stack: AsyncExitStack,
 ) -> Parts:
+    control.grid.check_site(tuple(f.id for f in site.feed), tuple(w.id for w in site.workload))
+    prices = Prices(control.grid, folder, folder / control.state_dir)
     clock, board = control.clock.clock(), Board()
     store = _store(control, folder)
     stack.push_async_callback(store.close)
@@ -128,7 +131,9 @@ async def _parts(
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
     agents = AgentServer(handler)
-    return Parts(control, site, clock, board, store, agents, handler, executor, migrator, folder)
+    return Parts(
+        control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
+    )
 
 
 def _store(control: Control, folder: Path) -> AsyncStore:

@@ -1,10 +1,12 @@
 """What the REST API and the page show: snapshots of the board, made anew when it changed."""
 
+import asyncio
 import math
 import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from wattcast_coordinator.api.view import (
     EventView,
     Fan,
     FeedView,
+    JobView,
     LeaderView,
+    MeterView,
     MigrationView,
     Point,
     ReactionView,
@@ -27,10 +31,13 @@ from wattcast_coordinator.api.view import (
     WorstLoss,
 )
 from wattcast_coordinator.coord.intents import Intent, IntentKind, IntentState
-from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.ports import Inputs, RaiseEvent
+from wattcast_coordinator.run import recorded
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.step.state import Episode
+from wattcast_coordinator.step.state import State as CoreState
 from wattcast_coordinator.store.contract import Counts, HistoryPoint
+from wattcast_coordinator.study.recording import Recording, to_document
 from wattcast_coordinator.topology.graph import build
 from wattcast_coordinator.topology.limits import limits_of
 from wattcast_core import points
@@ -63,6 +70,9 @@ class LiveView:
         self.counts = Counts()
         self.plan: tuple[str, ...] = ()
         self.risks: dict[str, RiskView] = {}
+        self.meters: tuple[MeterView, ...] = ()
+        self.jobs: tuple[JobView, ...] = ()
+        self.last: tuple[CoreState, Inputs] | None = None
         self._made_real_s = 0.0
         self._state = State(now=parts.now())
 
@@ -70,6 +80,10 @@ class LiveView:
         """Append the measured load of each feed to its history."""
         for feed, history in self._history.items():
             history.append(Point(at=at, load_w=self._load_w(feed)))
+
+    def loads_w(self) -> dict[str, float]:
+        """Measured load of each feed; NaN where it is not known."""
+        return {feed: self._load_w(feed) for feed in self._history}
 
     def note_risks(self, episodes: Sequence[Episode]) -> None:
         """Remember each risk of this term, with what it was last said to lead to."""
@@ -93,6 +107,16 @@ class LiveView:
     async def events(self, limit: int) -> Sequence[RaiseEvent]:
         """The newest stored events, newest first."""
         return await self._parts.store.events(limit)
+
+    async def recording(self) -> dict[str, Any] | None:
+        """What the last decision cycle saw, with the past days."""
+        if self.last is None:
+            return None
+        state, inputs = self.last
+        past = await recorded.past(self._parts.store, inputs.now)
+        control = self._parts.control
+        made = Recording(self._parts.site, control.decision, state, inputs, past)
+        return await asyncio.to_thread(to_document, made)
 
     def _make(self) -> State:
         counts = self.counts
@@ -119,6 +143,8 @@ class LiveView:
             ),
             risks=tuple(self.risks.values()),
             plan=self.plan,
+            meters=self.meters,
+            jobs=self.jobs,
             reaction_ms=_reaction(self._board.reactions_real_s),
             leader=self.leader,
             agents=tuple(self._agent(*pair) for pair in sorted(self._agents().items())),

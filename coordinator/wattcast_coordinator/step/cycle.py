@@ -1,4 +1,4 @@
-"""One decision cycle, in order: supply, progress, problem, risk, action or plan."""
+"""One decision cycle, in order: supply, progress, problem, risk, plan, else money, action."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from wattcast_coordinator.risk.judgement import Judgement, balanced_limits, judg
 from wattcast_coordinator.risk.reserve import bridges
 from wattcast_coordinator.risk.shed import shed_list
 from wattcast_coordinator.risk.violations import consequences, trip_times_s, violations
-from wattcast_coordinator.step import planning, progress, supply, watch
+from wattcast_coordinator.step import planning, progress, supply, thrift, watch
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.state import State
 from wattcast_coordinator.step.surprise import stepped_up
@@ -51,6 +51,9 @@ def step(
     confirmed = watch.confirmed(state, found, decision)
     if news and _free(state, inputs) and _within_bounds(confirmed, problem, graph):
         state, more = planning.respond(state, found, context)
+        effects += more
+    elif news and not found and not state.episodes and _free(state, inputs):
+        state, more = thrift.save_money(state, context)
         effects += more
     state, more = progress.drive(state, context)
     return state, [*effects, *more]

@@ -76,7 +76,7 @@ def respond(
             against, worth = (f"the plan found fails the exact check: {worse}",), False
     if worth and (solution.moves or solution.ats):
         plan = _plan(found, risks, context)
-        state, effects = _adopt(state, plan, context)
+        state, effects = adopt(state, plan, context)
         against = (*against, *_too_late(plan, risks))
     if against:
         state, more = _refuse(state, against, risks, context)
@@ -212,12 +212,13 @@ def _makespan_s(solution: Solution, instance: Instance, decision: Decision) -> f
     ends = [0.0]
     for workload, _, start_s in solution.moves:
         begin_s = float(np.ceil(start_s / decision.step_s)) * decision.step_s
-        ends.append(begin_s + _lasts_s(instance, workload))
+        ends.append(begin_s + lasts_s(instance, workload))
     ends += [float(np.ceil(s / decision.step_s) * decision.step_s) for _, _, s in solution.ats]
     return max(ends)
 
 
-def _lasts_s(instance: Instance, workload: int) -> float:
+def lasts_s(instance: Instance, workload: int) -> float:
+    """How long a move takes."""
     copy_s = 1024 * instance.wl_state_gib[workload] / instance.wl_bw_mibs[workload]
     return float(instance.setup_s + copy_s)
 
@@ -262,9 +263,12 @@ def _worsened(found: _Found, context: Context) -> str:
     return ""
 
 
-def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effect]]:
+def adopt(
+    state: State, plan: Plan, context: Context, *, against: str = ""
+) -> tuple[State, list[Effect]]:
+    """Carry a plan out from now on, or only advise it: as the feeds' modes and ``against`` say."""
     now = context.now
-    held = _not_automatic(plan, context.graph)
+    held = against or _not_automatic(plan, context.graph)
     if not held:
         event = RaiseEvent(Severity.INFO, "plan", "; ".join((*plan.why[:2], *_steps(plan))), now)
         actions = _actions(plan, context.problem)
@@ -273,7 +277,7 @@ def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effe
         return state, []
     line = f"advice only, nothing is done: {held}"
     text = "; ".join((line, *_steps(plan)))
-    state = _hush(state, "advice", now, context.decision.dwell_s)
+    state = hush(state, "advice", now, context.decision.dwell_s)
     advised = AdoptPlan(replace(plan, why=(line, *plan.why)))
     return state, [advised, RaiseEvent(Severity.WARNING, "plan_advised", text, now)]
 
@@ -285,7 +289,7 @@ def _actions(plan: Plan, problem: Problem) -> tuple[Action, ...]:
             m.workload,
             plan.made_at,
             watts_w=problem.reference_w(m.workload),
-            lasts_s=_lasts_s(problem.instance, problem.workloads.index(m.workload)),
+            lasts_s=lasts_s(problem.instance, problem.workloads.index(m.workload)),
         )
         for m in plan.moves
     )
@@ -316,7 +320,7 @@ def _refuse(
 ) -> tuple[State, list[Effect]]:
     """Say why no plan ends the risk in time, and what could be switched off."""
     graph, now, decision = context.graph, context.now, context.decision
-    state = _hush(state, "retry", now, RETRY_STEPS * decision.step_s)
+    state = hush(state, "retry", now, RETRY_STEPS * decision.step_s)
     if state.quiet.get("refusal", now) > now:
         return state, []
     intact = any(not v.contingency for v in risks)
@@ -325,7 +329,7 @@ def _refuse(
     if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
         why += "; with two feeds, losing one puts everything on the other: only less load helps"
     event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
-    state = _hush(state, "refusal", now, decision.dwell_s)
+    state = hush(state, "refusal", now, decision.dwell_s)
     offer = OfferShedList(now, shed.workloads, _shed_text(why, shed))
     return state, [event, offer]
 
@@ -337,7 +341,8 @@ def _shed_text(why: str, shed: ShedList) -> str:
     return f"{why}; to be switched off {when}, {shed.lowered_s:.0f} s until the load is down{rest}"
 
 
-def _hush(state: State, kind: str, now: datetime, for_s: float) -> State:
+def hush(state: State, kind: str, now: datetime, for_s: float) -> State:
+    """Silence a kind of repeated advice for a while."""
     return replace(state, quiet={**state.quiet, kind: now + timedelta(seconds=for_s)})
 
 

@@ -39,6 +39,16 @@ class FeedMinutes:
 
 
 @dataclass(frozen=True, slots=True)
+class HourPower:
+    """One hour of one server: the mean and the highest of its measured steps."""
+
+    server: str
+    at: datetime
+    mean_w: float
+    peak_w: float
+
+
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Who did what to what; kept for good.
 
@@ -124,6 +134,9 @@ class Archive(Protocol):
 
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """Steps of a server from ``since`` on, oldest first; by minute where raw rows are gone."""
+
+    def hours(self, since: datetime) -> tuple[HourPower, ...]:
+        """Hours in which a server was measured, while raw rows are kept; by server and time."""
 
     def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """Measured power of each feed by minute."""

@@ -13,6 +13,7 @@ from wattcast_coordinator.store.contract import (
     Counts,
     FeedMinutes,
     HistoryPoint,
+    HourPower,
     Store,
     WorkloadPower,
 )
@@ -161,6 +162,15 @@ class SqlStore(Store):
             HistoryPoint(_utc(at), _number(power_w), _number(cpu_pct), quality)
             for at, power_w, cpu_pct, quality in found
         )
+
+    def hours(self, since: datetime) -> tuple[HourPower, ...]:
+        """See ``Archive``."""
+        found = self.engine.rows(
+            "SELECT server, date_trunc('hour', ts), avg(power_w), max(power_w) FROM signatures"
+            " WHERE ts >= $1 AND power_w IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2",
+            [_naive(since)],
+        )
+        return tuple(HourPower(server, _utc(at), mean, peak) for server, at, mean, peak in found)
 
     def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """See ``Archive``."""

@@ -15,6 +15,7 @@ from wattcast_coordinator.store.contract import (
     Counts,
     FeedMinutes,
     HistoryPoint,
+    HourPower,
     Store,
     WorkloadPower,
 )
@@ -106,6 +107,10 @@ class AsyncStore:
     async def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.history(server, since))
+
+    async def hours(self, since: datetime) -> tuple[HourPower, ...]:
+        """As of the Store."""
+        return await self._in(self._reader, lambda: self._store.hours(since))
 
     async def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """As of the Store."""

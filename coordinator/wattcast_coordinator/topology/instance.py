@@ -26,7 +26,8 @@ class Instance:
         ats_source: [N] 0 = fed from the parent, 1 = from alt.
         limit_base_w: [N] limit in the intact state.
         limit_n1_w: [N] limit while a contingency stands.
-        price_per_kwh: [N] at roots, money including carbon.
+        price_per_kwh: [N] money a kWh through a node, including carbon; stated at the roots or at
+            the feeds, 0 elsewhere.
         ats_cost: [N] cost of a transfer.
         server_cord: [S,2] leaf node, -1 = none; more columns where servers have more cords.
         server_share: as server_cord, share of power a cord while all are live.

@@ -1,4 +1,4 @@
-"""Secrets of devices: they stand in the environment or in files, never in a rack file."""
+"""Secrets of devices and services: in the environment or in files, never in a file of ours."""
 
 import os
 from pathlib import Path

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from wattcast_agent import config
 from wattcast_agent.devices.poller import Poller
-from wattcast_agent.devices.secret import read_secret
 from wattcast_agent.discover.fixed import Fixed
 from wattcast_agent.forecast.forecaster import Forecaster
 from wattcast_agent.infer.litert import LiteRtModel
@@ -22,6 +21,7 @@ from wattcast_agent.run.watch import Watch, open_line, place
 from wattcast_configs.files import load_rack
 from wattcast_configs.profiles import load_named
 from wattcast_configs.rack import Rack
+from wattcast_configs.secret import read_secret
 from wattcast_core.errors import ConfigError, Refused
 
 _log = logging.getLogger("wattcast.agent")

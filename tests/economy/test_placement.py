@@ -13,7 +13,9 @@ from wattcast_tools.plan_rooms import RoomSize, make_instance
 @pytest.fixture(scope="module")
 def instance():
     """Three dozen servers on four feeds, with room to spare."""
-    made = make_instance(RoomSize(36, 4, 0, 0.5), np.random.default_rng(1))
+    made = make_instance(
+        RoomSize(36, 4, movable=108, displaced=0, tight=0.5), np.random.default_rng(1)
+    )
     return replace(made, crit_cost=made.crit_cost * 0 + 1.0)
 
 

@@ -19,6 +19,7 @@ from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.contract import Counts
 from wattcast_coordinator.topology import graph
@@ -111,7 +112,8 @@ def parts(edges, tmp_path):
     (tmp_path / "control.toml").write_text(toml_text.dumps(control(began) | quick))
     files = load_control(tmp_path / "control.toml"), load_site(tmp_path / "site.toml")
     fast = DataClock((Segment(began, DATA_START_S, 10 * SPEED),))
-    parts = Parts(*files, fast, Board(), edges, edges, None, edges, edges)
+    prices = Prices(files[0].grid, tmp_path, tmp_path)
+    parts = Parts(*files, fast, Board(), edges, edges, None, edges, edges, prices)
     parts.board.racks["r0"] = "agent-r0"
     return parts
 

@@ -16,6 +16,7 @@ from wattcast_coordinator.aggregate.standing import Standing
 from wattcast_coordinator.ports import AdoptPlan, CommandAts, RaiseEvent, StartMove
 from wattcast_coordinator.risk.judgement import judge_room
 from wattcast_coordinator.step import State
+from wattcast_coordinator.study.judged import excess
 
 CHEAP_C = {"A": (0.4,) * 24, "B": (0.4,) * 24, "C": (0.1,) * 24}
 ROOMY = {"limit_w": 3000.0, "limit_n1_w": 5000.0}
@@ -149,6 +150,6 @@ def test_no_price_ever_makes_a_room_less_safe(price, limit_w, limit_n1_w, watts)
         problem = build(simulated.graph, simulated.inputs(), simulated.decision, Standing())
         judged = judge_room(simulated.graph, problem.evidence, frozenset())
         if simulated.now_step == 1:
-            before = {(o.node, o.contingency): o.excess for o in judged.over()}
+            before = {(o.node, o.contingency): excess(o) for o in judged.over()}
         for over in judged.over():
-            assert over.excess <= before.get((over.node, over.contingency), -1) + 1e-6
+            assert excess(over) <= before.get((over.node, over.contingency), -1) + 1e-6

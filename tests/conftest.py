@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-APT = {"haproxy": "haproxy", "mbpoll": "mbpoll"}
+APT = {"haproxy": "haproxy", "mbpoll": "mbpoll", "/lib/nut/dummy-ups": "nut-server"}
 
 
 def _missing(item: pytest.Item) -> str:

@@ -4,25 +4,30 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 from wattcast_agent.safety.limits import SOURCES, Limits
 from wattcast_agent.signature.layout import HostSpec, Layout
 from wattcast_agent.step import Setup
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
-from wattcast_configs.rack import Agent, Device, Model, Rack
+from wattcast_configs.rack import Agent, Device, Host, Model, Rack
 from wattcast_core.errors import ConfigError
 from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import Tags
 
+NO_UPS = "none"
 _ROLES = {"source_a": "A", "source_b": "B"}
 
 
-def setup(rack: Rack, kinds: Mapping[str, str]) -> Setup:
-    """Layout, switches and their input meters.
+def setup(
+    rack: Rack, kinds: Mapping[str, str], writes: Mapping[str, str] = MappingProxyType({})
+) -> Setup:
+    """Layout, switches, their input meters and the UPSes before them.
 
     Args:
         rack: the rack file.
         kinds: profile -> kind of device.
+        writes: profile -> its commands as text; a change of them voids a commissioning.
 
     Raises:
         ConfigError: ids that clash or do not resolve.
@@ -30,7 +35,12 @@ def setup(rack: Rack, kinds: Mapping[str, str]) -> Setup:
     _check_ids(rack)
     _check_pace(rack.agent)
     devices = {d.id: d for d in rack.device}
-    return Setup(_layout(rack, kinds), _switches(rack, devices), _inputs(rack, devices))
+    return Setup(
+        _layout(rack, kinds),
+        _switches(rack, devices, writes),
+        _inputs(rack, devices),
+        _upses(rack, devices),
+    )
 
 
 def model_files(model: Model, base: Path) -> tuple[Path, Path]:
@@ -60,33 +70,34 @@ def _check_pace(agent: Agent) -> None:
 
 def _layout(rack: Rack, kinds: Mapping[str, str]) -> Layout:
     hosts = {h.id: h for h in rack.server}
-    cords: dict[str, tuple[str, int]] = {}
+    cords: dict[tuple[str, str], tuple[str, int]] = {}
     for device in rack.device:
-        if device.server:
-            host = hosts.get(device.server)
-            if host is None or not 0 <= device.cord < host.cords:
+        for part, (server, cord) in device.measured().items():
+            host = hosts.get(server)
+            if host is None or not 0 <= cord < host.cords:
                 raise ConfigError(
-                    f"device {device.id}: server '{device.server}' has no cord {device.cord};"
+                    f"device {device.id}: server '{server}' has no cord {cord};"
                     " give [[server]] id and cords"
                 )
-            if (device.server, device.cord) in cords.values():
+            if (server, cord) in cords.values():
                 raise ConfigError(f"device {device.id}: its cord already has a meter")
-            cords[device.id] = (device.server, device.cord)
-    a = rack.agent
-    specs = tuple(
-        HostSpec(h.id, h.cords, Tags(a.site, a.rack, h.application, h.version, h.os, h.criticality))
-        for h in rack.server
-    )
+            cords[device.id, f"{part}.power_w"] = (server, cord)
+    specs = tuple(HostSpec(h.id, h.cords, _tags(rack.agent, h)) for h in rack.server)
     return Layout(specs, cords, _inlets(rack, kinds))
+
+
+def _tags(agent: Agent, host: Host) -> Tags:
+    site, rack, load = agent.site, agent.rack, host.user_load.metric
+    return Tags(site, rack, host.application, host.version, host.os, host.criticality, load)
 
 
 def _inlets(rack: Rack, kinds: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """A rack PDU and its cord meters share a gateway: the inlet is the sum of the cords."""
-    gateways: dict[tuple[str, int], list[Device]] = defaultdict(list)
+    lines: dict[str, list[Device]] = defaultdict(list)
     for device in rack.device:
-        gateways[device.host, device.port].append(device)
+        lines[device.where.line].append(device)
     found = {}
-    for devices in gateways.values():
+    for devices in lines.values():
         inlets = [d.id for d in devices if kinds.get(d.profile) == "pdu"]
         meters = frozenset(d.id for d in devices if kinds.get(d.profile) == "meter")
         if len(inlets) == 1 and meters:
@@ -94,11 +105,34 @@ def _inlets(rack: Rack, kinds: Mapping[str, str]) -> dict[str, frozenset[str]]:
     return found
 
 
-def _switches(rack: Rack, devices: Mapping[str, Device]) -> dict[str, Limits]:
+def _switches(
+    rack: Rack, devices: Mapping[str, Device], writes: Mapping[str, str]
+) -> dict[str, Limits]:
+    found = {}
     for ats in rack.ats:
-        if ats.id not in devices:
+        device = devices.get(ats.id)
+        if device is None:
             raise ConfigError(f"[[ats]] {ats.id}: no [[device]] has this id; known: {[*devices]}")
-    return {ats.id: Limits(**asdict(ats), lab=devices[ats.id].lab) for ats in rack.ats}
+        what = f"{device.profile} {writes.get(device.profile, '')}"
+        supplies = rack.agent.supplies
+        found[ats.id] = Limits(**asdict(ats), supplies=supplies, lab=device.lab, device=what)
+    return found
+
+
+def _upses(rack: Rack, devices: Mapping[str, Device]) -> dict[str, dict[str, str]]:
+    """ATS -> source -> the UPS before it; a source without one is not there."""
+    found: dict[str, dict[str, str]] = {}
+    for ats in rack.ats:
+        for source, ups in (("A", ats.ups_a), ("B", ats.ups_b)):
+            if ups in ("", NO_UPS):
+                continue
+            if ups not in devices:
+                raise ConfigError(
+                    f"[[ats]] {ats.id}: ups_{source.lower()} '{ups}' is no [[device]] of this rack;"
+                    f" give its id, or '{NO_UPS}'"
+                )
+            found.setdefault(ats.id, {})[source] = ups
+    return found
 
 
 def _inputs(rack: Rack, devices: Mapping[str, Device]) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from wattcast_agent.safety import machine, reading
 from wattcast_agent.safety.limits import Limits
-from wattcast_agent.safety.state import Act, Answer, Kept, Moment, Safety, Write
+from wattcast_agent.safety.state import Act, Answer, Kept, Moment, Safety, Tell, Write
 from wattcast_agent.signature.builder import Builder
 from wattcast_agent.signature.conservation import imbalance
 from wattcast_agent.signature.layout import Layout
@@ -15,11 +15,12 @@ from wattcast_core.commands import AtsCommand
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
 from wattcast_core.messages import Batch
+from wattcast_core.points import ACTIVE_SOURCE, PREFERRED_SOURCE, WORKLOAD
 from wattcast_core.samples import Sample
 from wattcast_core.signature import Signature
 
 _IMBALANCED_POLLS = 3  # in a row, before it is told: loads change between two reads of a sweep
-_WATCHED = ("active_source", "preferred_source")
+_WATCHED = (ACTIVE_SOURCE, PREFERRED_SOURCE)
 
 
 class Forecasts(Protocol):
@@ -38,11 +39,13 @@ class Setup:
     Attributes:
         switches: ATS -> its limits.
         inputs: ATS -> ``A`` and ``B`` -> the meter on that input.
+        upses: ATS -> ``A`` or ``B`` -> the UPS before that input.
     """
 
     layout: Layout
     switches: Mapping[str, Limits] = field(default_factory=dict)
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    upses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ class Inputs:
         poll_s: data seconds between two polls, for freshness.
         polled_real_s: real time at which the poll began, if there is one.
         holds: ATS -> a technician's hold; ``released``: switches a technician has checked.
+        proofs: ATS -> who stands at the rack and wants it commissioned.
+        identities: device -> what it says of itself.
+        clock: why the real clock is in doubt; empty if it is not.
     """
 
     real_s: float
@@ -96,6 +102,9 @@ class Inputs:
     token: int = 0
     holds: Mapping[str, str] = field(default_factory=dict)
     released: tuple[str, ...] = ()
+    proofs: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
+    clock: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ class Send:
     batch: Batch
 
 
-Effect = Keep | Write | Answer | Send
+Effect = Keep | Write | Answer | Tell | Send
 
 
 def step(state: State, inputs: Inputs, now: datetime) -> tuple[State, tuple[Effect, ...]]:
@@ -146,7 +155,7 @@ def _take_poll(state: State, inputs: Inputs, now: datetime) -> State:
 
 def _guard(state: State, inputs: Inputs, now: datetime) -> tuple[State, list[Act]]:
     """Run the interlocks: answers, readings, orders, then whatever is under way."""
-    moment = Moment(now, inputs.real_s, inputs.poll_s)
+    moment = Moment(now, inputs.real_s, inputs.poll_s, inputs.clock)
     safety = replace(state.safety, holds=inputs.holds)
     safety = machine.release(safety, inputs.released) if inputs.released else safety
     if inputs.token > safety.kept.highest_token:
@@ -157,10 +166,14 @@ def _guard(state: State, inputs: Inputs, now: datetime) -> tuple[State, list[Act
         safety, more = machine.wrote(safety, command, moment, error, sent=answer.sent)
         acts.extend(more)
     if inputs.polled_real_s:
-        safety = _read_switches(safety, state)
+        safety = _read_switches(safety, state, inputs.identities)
     for command in inputs.commands:
         limits = state.setup.switches.get(command.ats)
         safety, more = machine.order(safety, command, moment, limits)
+        acts.extend(more)
+    for ats, witness in inputs.proofs.items():
+        limits = state.setup.switches.get(ats)
+        safety, more = machine.prove(safety, ats, witness, moment, limits)
         acts.extend(more)
     for ats in tuple(safety.kept.running):
         safety, more = machine.advance(safety, ats, moment, state.setup.switches.get(ats))
@@ -168,13 +181,15 @@ def _guard(state: State, inputs: Inputs, now: datetime) -> tuple[State, list[Act
     return replace(state, safety=safety), acts
 
 
-def _read_switches(safety: Safety, state: State) -> Safety:
+def _read_switches(safety: Safety, state: State, identities: Mapping[str, str]) -> Safety:
     for ats, limits in state.setup.switches.items():
         switch = state.devices.get(ats)
         if switch is not None:
-            inputs = state.setup.inputs.get(ats, {})
+            inputs, upses = state.setup.inputs.get(ats, {}), state.setup.upses.get(ats, {})
             meters = {s: state.devices[m] for s, m in inputs.items() if m in state.devices}
-            safety = machine.read(safety, ats, reading.combine(switch, meters), limits)
+            before = {s: state.devices.get(u) for s, u in upses.items()}
+            now = reading.combine(switch, meters, before, identities.get(ats, ""))
+            safety = machine.read(safety, ats, now, limits)
     return safety
 
 
@@ -184,6 +199,9 @@ def _mark(state: State, inputs: Inputs) -> State:
         return state
     devices = dict(state.devices)
     for ats in state.setup.switches:
+        if ats in devices:
+            told = {**devices[ats].readings, **state.safety.settings(ats)}
+            devices[ats] = replace(devices[ats], readings=told)
         _complain(devices, ats, state.safety.problem(ats))
     off = imbalance(state.setup.layout, state.devices)
     for pdu, text in off.items():
@@ -213,21 +231,21 @@ def _step_batch(state: State, steps: Sequence[tuple[Signature, ...]]) -> Batch:
         if signatures:
             end = signatures[0].at + timedelta(seconds=signatures[0].step_s)
             forecasts = state.forecasts.update(signatures, end, state.sampled_real_s)
-    hosts = {host.id for host in state.setup.layout.hosts}
+    silent = state.setup.layout.silent
     return Batch(
         sequence=0,
-        samples=tuple(s for s in state.samples if _worth(s, state.setup.layout, hosts)),
+        samples=tuple(s for s in state.samples if _worth(s, state.setup.layout, silent)),
         signatures=tuple(s for signatures in steps for s in signatures),
         forecasts=tuple(forecasts),
         devices=tuple(state.devices.values()),
     )
 
 
-def _worth(sample: Sample, layout: Layout, hosts: set[str]) -> bool:
-    """Raw samples that are sent: of cord meters the power; hosts are in their signatures."""
-    if sample.source in layout.cords:
-        return sample.quantity == "power_w"
-    return sample.source not in hosts
+def _worth(sample: Sample, layout: Layout, silent: frozenset[str]) -> bool:
+    """Raw samples that are sent: of cord meters the power, of hosts what their workloads use."""
+    if sample.source not in silent or sample.quantity.startswith(WORKLOAD):
+        return True
+    return (sample.source, sample.quantity) in layout.cords
 
 
 def _news(before: DeviceState | None, after: DeviceState) -> bool:

@@ -1,5 +1,6 @@
 """What the decision core sees and what it asks for: inputs, effects and the edges' protocols."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,6 @@ from typing import Protocol
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
-from wattcast_core.messages import Batch
 from wattcast_core.signature import Signature
 
 
@@ -51,6 +51,9 @@ class Violation:
         contingency: id of the lost feed, or empty in the intact state.
         at: first data time at which the chosen quantile exceeds the limit.
         load_w, limit_w: largest quantile load over the horizon, and the limit.
+        line: ``L1``, ``L2``, ``L3`` or ``N`` where amperes are over; watts then are those of one
+            line at the lowest permitted voltage.
+        load_a, limit_a: of that line.
     """
 
     node: str
@@ -59,6 +62,9 @@ class Violation:
     load_w: float
     limit_w: float
     probability: float
+    line: str = ""
+    load_a: float = 0.0
+    limit_a: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,21 @@ class MoveStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a workload uses of its server, as its cgroup counts it; NaN where not known.
+
+    Attributes:
+        cpu: CPU seconds a second.
+        memory: bytes in use.
+        io: bytes a second read and written.
+    """
+
+    cpu: float = math.nan
+    memory: float = math.nan
+    io: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything one decision cycle may look at.
 
@@ -167,6 +188,12 @@ class Inputs:
         moves: migrations under way or just finished.
         results: ATS results that arrived since the last cycle.
         agents: agent id -> data time of its last live batch.
+        price_per_kwh: feed -> money a kWh over the horizon, with carbon and losses; a feed that is
+            not in it has the site file's price.
+        hourly_per_kwh: feed -> the same for the coming hours.
+        entry_per_kw: feed -> money a kW that a workload placed there for good adds to the demand
+            charge of its meter.
+        usage: workload -> what it uses where it runs.
     """
 
     now: datetime
@@ -179,19 +206,10 @@ class Inputs:
     moves: tuple[MoveStatus, ...] = ()
     results: tuple[CommandResult, ...] = ()
     agents: Mapping[str, datetime] = field(default_factory=dict)
-
-
-class Store(Protocol):
-    """The signature database. Acknowledge only after ``write`` returned."""
-
-    def write(self, agent: str, batch: Batch) -> None:
-        """Store a batch durably; replays are idempotent."""
-
-    def acknowledged(self, agent: str) -> int:
-        """Highest sequence stored for an agent, -1 if none."""
-
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """Power of each server over its last steps, oldest first."""
+    price_per_kwh: Mapping[str, float] = field(default_factory=dict)
+    hourly_per_kwh: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    entry_per_kw: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
 class Redirector(Protocol):

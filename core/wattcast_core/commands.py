@@ -26,6 +26,8 @@ class AtsCommand:
         ats: device id.
         from_source: source (``A`` or ``B``) the coordinator believes active: the expected state.
         to_source: source wanted.
+        most_a: current that the target feed can take more, by the coordinator's reckoning with
+            the next loss in it, and that the old one could take back; 0 = not told.
     """
 
     id: str
@@ -34,6 +36,7 @@ class AtsCommand:
     ats: str
     from_source: str
     to_source: str
+    most_a: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ class DeviceState:
         kind: ``pdu``, ``meter``, ``ats``, ``sensor`` or ``host``.
         at: data time of the poll.
         quality: worst quality of the points an act would rest on.
-        readings: canonical quantity -> value; of an ATS also ``active_source`` and
-            ``preferred_source`` (1 = A, 2 = B, 0 = none).
+        readings: name (see ``points``) -> value; of an ATS also ``ats.active_source`` and
+            ``ats.preferred_source`` (1 = A, 2 = B, 0 = none).
         problem: what is wrong, for an operator; empty if nothing.
     """
 

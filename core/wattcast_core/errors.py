@@ -4,8 +4,11 @@ WattcastError                 exit 1  something failed
 ├── ConfigError               exit 2  usage or configuration: file, key, suggestion
 ├── Refused                   exit 3  an explained refusal: nothing was done
 ├── Unreachable               exit 4  a device or peer does not answer (transient: try again)
+│   └── LoginRefused          exit 3  it answers, but not to these credentials or this version
+├── StoreUnavailable          exit 4  the database is away or its disk full (transient)
 ├── MissingExtraError         exit 5  an optional part is not installed
 └── DataError                 exit 1  a reading, message or file that cannot be trusted
+    └── ForeignDevice         exit 3  a device of another family than asked for, or of none known
 """
 
 
@@ -33,6 +36,21 @@ class Unreachable(WattcastError):  # noqa: N818 - a state's name: "the device is
     exit_code = 4
 
 
+class LoginRefused(Unreachable):
+    """A device answers, but refuses the credentials, the protocol's version or the session."""
+
+    exit_code = 3
+
+
+class StoreUnavailable(WattcastError):  # noqa: N818 - a state's name: "the store is unavailable"
+    """The signature database cannot take or give rows now; trying again later may help.
+
+    No kind of ``Unreachable``: what is decided needs no database, and goes on without it.
+    """
+
+    exit_code = 4
+
+
 class MissingExtraError(WattcastError):
     """An optional dependency is absent."""
 
@@ -46,3 +64,9 @@ class MissingExtraError(WattcastError):
 
 class DataError(WattcastError):
     """Data that cannot be trusted: corrupt model, wrong shape, undecodable message."""
+
+
+class ForeignDevice(DataError):  # noqa: N818 - what it is, like Refused
+    """A device that does not fit the profile, or that no profile fits; the text says what it is."""
+
+    exit_code = 3

@@ -1,5 +1,6 @@
 """What agent and coordinator say to each other: typed twins of the protobuf contract."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattcast_core.commands import AtsCommand, CommandResult
@@ -8,7 +9,9 @@ from wattcast_core.forecast import Forecast
 from wattcast_core.samples import Sample
 from wattcast_core.signature import FEATURES, Signature
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 3
+# What a coordinator understands: 1 sent signatures and samples row by row, 2 knew no beats.
+SPOKEN_VERSIONS = (1, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Batch:
     """
 
     sequence: int
-    samples: tuple[Sample, ...] = ()
-    signatures: tuple[Signature, ...] = ()
+    samples: Sequence[Sample] = ()
+    signatures: Sequence[Signature] = ()
     forecasts: tuple[Forecast, ...] = ()
     devices: tuple[DeviceState, ...] = ()
     live: bool = True
@@ -68,5 +71,58 @@ class Rejected:
     why: str
 
 
-AgentMessage = Hello | Batch | CommandResult
-CoordinatorMessage = Welcome | Ack | AtsCommand | Rejected
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """An agent's word every second, answered by a Lease.
+
+    Attributes:
+        sent_real_s: the agent's clock.
+        epoch: of the newest lease it knows of; 0 = none.
+        holding: it reads the rack's devices.
+        leaving: it stops now; its partner may take over at once.
+    """
+
+    sent_real_s: float
+    epoch: int = 0
+    holding: bool = False
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Which agent reads a rack's devices, and what time it is at the coordinator.
+
+    Attributes:
+        sent_real_s: of the Beat that is answered.
+        real_s: the coordinator's clock.
+        epoch: rises whenever another agent takes over.
+        holder: id of the agent that reads.
+        redundant: another agent of the rack stands by.
+        copy: safety state of the rack, for a holder that took over; else empty.
+    """
+
+    sent_real_s: float
+    real_s: float
+    epoch: int
+    holder: str
+    redundant: bool = False
+    copy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The holder's safety state, to be kept for its partner; ``number`` rises."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """All copies up to this number are kept in etcd."""
+
+    number: int
+
+
+AgentMessage = Hello | Batch | CommandResult | Beat | Copy
+CoordinatorMessage = Welcome | Ack | AtsCommand | Rejected | Lease | Copied

@@ -23,7 +23,7 @@ class Sample:
 
     Attributes:
         source: id of the device or server that was read.
-        quantity: canonical name with unit, e.g. ``power_w``, ``temperature_c``.
+        quantity: name with unit (see ``points``), e.g. ``inlet.1.power_w``; of a host ``load1``.
         value: the reading; NaN where there is none.
         at: data time (aware UTC) of the reading.
         quality: how far it can be trusted.

@@ -22,12 +22,15 @@ FEATURES = (
     "disk_io_per_s",
     "inlet_temperature_c",
     "inlet_humidity_pct",
+    "memory_bandwidth_bytes_per_s",
+    "llc_misses_per_s",
+    "user_load_value",  # of the metric that Tags.user_load names: a rate a second, or a level
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What a signature belongs to."""
+    """What a signature belongs to; ``user_load`` names the metric behind that feature."""
 
     site: str = ""
     rack: str = ""
@@ -50,6 +53,8 @@ class Signature:
         values: one value a name of FEATURES, NaN where missing.
         tags: application, version, OS and the like.
         quality: worst quality of the power readings.
+        cords_v, cords_a, cords_pf: mean volts, amperes and power factor of each cord, NaN where
+            not measured; empty if measured at none.
     """
 
     server: str
@@ -59,6 +64,9 @@ class Signature:
     values: tuple[float, ...]
     tags: Tags = field(default_factory=Tags)
     quality: Quality = Quality.GOOD
+    cords_v: tuple[float, ...] = ()
+    cords_a: tuple[float, ...] = ()
+    cords_pf: tuple[float, ...] = ()
 
     @property
     def power_w(self) -> float:

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from wattcast_configs.grid import Grid
 from wattcast_configs.site import ClockConfig
+from wattcast_core.errors import ConfigError
+
+MONEY_MOVES = ("off", "advise", "automatic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,36 @@ class Etcd:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """The signature database.
+
+    Attributes:
+        url: ``duckdb:FILE`` or ``postgresql://user@host1,host2/database`` (password in
+            ``~/.pgpass``); empty: ``signatures.duckdb`` in state_dir.
+        read_url: a PostgreSQL that answers queries instead, as a replica.
+        raw_days: days that rows are kept as they came.
+        rollup_days: days that rows by minute and forecasts are kept.
+        backup_dir: folder for backups that the leader takes; empty: none.
+        backup_days: days from one to the next.
+        backups_kept: older ones are deleted.
+    """
+
+    url: str = ""
+    read_url: str = ""
+    raw_days: float = 7.0
+    rollup_days: float = 90.0
+    backup_dir: str = ""
+    backup_days: float = 1.0
+    backups_kept: int = 7
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.raw_days <= self.rollup_days:
+            raise ConfigError("store: raw_days must be 1 or more, rollup_days not less than that")
+        if self.backup_days <= 0 or self.backups_kept < 1:
+            raise ConfigError("store: backup_days must be above 0, backups_kept at least 1")
+
+
+@dataclass(frozen=True, slots=True)
 class Redirector:
     """The reverse proxy in front of the movable workloads.
 
@@ -52,6 +86,9 @@ class Decision:
         max_moves, max_transfers: churn budget of one plan.
         setup_real_s: real seconds a migration needs besides copying.
         settle_real_s: real seconds to wait for all agents of a step.
+        money_moves: what is done, in a room without any risk, about a workload that would run
+            cheaper behind another meter: ``off``, ``advise`` or ``automatic``.
+        disruption_money: money that a move of cost 1 (criticality 1, no state) is worth avoiding.
     """
 
     step_s: float = 300.0
@@ -67,6 +104,15 @@ class Decision:
     setup_real_s: float = 4.0
     settle_real_s: float = 0.6
     command_ttl_real_s: float = 10.0
+    money_moves: str = "off"
+    disruption_money: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.money_moves not in MONEY_MOVES:
+            known = ", ".join(MONEY_MOVES)
+            raise ConfigError(f"decision.money_moves: '{self.money_moves}'; known: {known}")
+        if not self.disruption_money > 0:
+            raise ConfigError("decision.disruption_money: give money above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +124,8 @@ class Control:
     state_dir: str
     listen: Listen = field(default_factory=Listen)
     etcd: Etcd = field(default_factory=Etcd)
+    store: Store = field(default_factory=Store)
     redirector: Redirector = field(default_factory=Redirector)
     decision: Decision = field(default_factory=Decision)
+    grid: Grid = field(default_factory=Grid)
     clock: ClockConfig = field(default_factory=ClockConfig)

@@ -1,137 +1,137 @@
-"""One quantity of a device family: where it stands and what it means."""
+"""One reading of a device family: where it stands and what it means."""
 
-import difflib
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from wattcast_configs.place import Certainty, Place, check_oid, known
 from wattcast_core.errors import ConfigError
-from wattcast_core.modbus.registers import WORD_ORDERS, width
-
-CERTAINTIES = ("A", "B", "C")
-QUANTITIES = (
-    *("power_w", "power_l1_w", "power_l2_w", "power_l3_w", "apparent_power_va", "power_factor"),
-    *("voltage_v", "voltage_l2_v", "voltage_l3_v", "current_a", "current_l2_a", "current_l3_a"),
-    *("frequency_hz", "energy_wh", "energy_export_wh", "phase_angle_deg"),
-    *("temperature_c", "humidity_pct", "dew_point_c"),
-    *("active_source", "preferred_source", "source_1_available", "source_2_available"),
-    *("source_1_voltage_v", "source_2_voltage_v", "source_1_frequency_hz", "source_2_frequency_hz"),
-    *("redundant", "overcurrent", "phase_in_sync", "switch_ok", "hardware_ok", "comms_ok"),
-    *("supply_1_ok", "supply_2_ok", "panel_locked", "state"),
-    *("load_pct", "battery_charge_pct", "battery_runtime_s", "on_battery", "on_bypass"),
-)
-_OID = re.compile(r"1(\.(\d+|\{i\}))+")
+from wattcast_core.points import QUANTITIES, STATES, words_of
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One quantity: value = scale * raw + offset, or map[raw] where a map is given.
-
-    A Modbus point has an address and a type, an SNMP point an OID.
+class Point(Place):
+    """One reading: value = scale * raw + offset, or a word where it is a state.
 
     Attributes:
-        quantity: canonical name with unit (QUANTITIES), after the part it belongs to if that is
-            not the device: ``outlet.7.power_w``.
+        quantity: its name (see ``wattcast_core.points``): ``outlet.7.power_w``; in a repeat
+            without the part: ``power_w``.
         minimum: lowest believable value (after scaling); outside is invalid.
         maximum: highest believable value (after scaling).
-        address: first register, 0-based as on the wire.
-        type: u16 i16 u32 i32 u64 i64 f32 f64.
-        oid: the object, dotted; in a repeat ``{i}`` stands for the row.
         digits_from: OID of the number of decimal digits: value = raw / 10^digits.
         celsius_from: OID that says which scale a temperature is given in; a device that says
             neither ``celsius_is`` nor ``fahrenheit_is`` has no temperature.
+        celsius_up_to: up to there a device without ``celsius_from`` is taken to mean Celsius,
+            because in Fahrenheit it would be frost; 0 = it has no temperature then.
         invalid: raw values by which the device says "not available".
-        map: raw value (as text) -> value, for states; any other raw value is invalid.
-        alarm: value (as text) -> what is wrong with the device then, for an operator.
-        function: 0 = the transport's.
-        word_order: empty = the transport's.
+        state_from: OID that says whether the value means anything; it does not where that shows
+            one of ``state_invalid``.
+        map: raw value (as text) -> word of the state; any other raw value is invalid.
+        has: the state is ``yes`` where this word stands in the raw text, else ``no``.
+        row_of: the raw value names a row of this index (see ``Repeat``): the first is A, the
+            second B.
+        alarm: word of the state -> what is wrong with the device then, for an operator.
         certainty: A, B or C of the register facts; empty = the profile's.
+        template: not written in a profile: name before its repeat was spread.
     """
 
     quantity: str
-    minimum: float
-    maximum: float
-    address: int = -1
-    type: str = ""
-    oid: str = ""
+    minimum: float = -math.inf
+    maximum: float = math.inf
     scale: float = 1.0
     offset: float = 0.0
     digits_from: str = ""
     celsius_from: str = ""
     celsius_is: int = 0
     fahrenheit_is: int = -1
+    celsius_up_to: float = 0.0
     invalid: tuple[int, ...] = ()
-    map: Mapping[str, float] = field(default_factory=dict)
+    state_from: str = ""
+    state_invalid: tuple[int, ...] = ()
+    map: Mapping[str, str] = field(default_factory=dict)
+    has: str = ""
+    row_of: str = ""
     alarm: Mapping[str, str] = field(default_factory=dict)
-    function: int = 0
-    word_order: str = ""
-    certainty: str = ""
+    certainty: Certainty = ""
+    template: str = ""
 
     def __post_init__(self) -> None:
         place = f"point {self.quantity}"
-        known(self.quantity.rpartition(".")[2], QUANTITIES, "point.quantity")
-        known(self.function, (0, 3, 4), f"{place}.function")
-        known(self.word_order, ("", *WORD_ORDERS), f"{place}.word_order")
-        known(self.certainty, ("", *CERTAINTIES), f"{place}.certainty")
+        known(self.quantity.rpartition(".")[2], (*QUANTITIES, *STATES), "point.quantity")
+        known(self.certainty, get_args(Certainty), f"{place}.certainty")
+        self._check_words(place)
         if not self.minimum < self.maximum or self.scale == 0:
             raise ConfigError(f"{place}: minimum must be below maximum, scale not 0")
-        if self.oid:
-            for oid in (self.oid, self.digits_from, self.celsius_from):
-                check_oid(oid or self.oid, place)
-        else:
-            self._check_register(place)
-
-    def _check_register(self, place: str) -> None:
-        if not self.type:
-            raise ConfigError(f"{place}: key 'type' is missing; give address and type, or an oid")
+        self.check_place(place)
         if self.type.startswith("str"):
             raise ConfigError(f"{place}.type: text is no quantity; use a number type")
-        if self.address < 0 or self.address + width(self.type) > 0x10000:
-            raise ConfigError(f"{place}.address: {self.address} lies outside 0..65535")
+        for oid in filter(None, (self.digits_from, self.celsius_from, self.state_from)):
+            check_oid(oid, place)
+        if bool(self.state_from) != bool(self.state_invalid):
+            raise ConfigError(f"{place}: state_from and state_invalid belong together")
+
+    def _check_words(self, place: str) -> None:
+        words = words_of(self.quantity)
+        if bool(words) != bool(self.map or self.has or self.row_of):
+            raise ConfigError(f"{place}: a state needs a map of raw values to words, others none")
+        for word in (*self.map.values(), *self.alarm):
+            known(word, words, f"{place}.map")
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """Points that come once a row of an SNMP table; the rows are read from the device at start.
+    """Points that come once a row of a table; the rows are read from the device at start.
 
     Attributes:
         name: of the part, e.g. ``outlet.{n}`` or ``inlet.{g}.L{l}``. ``{l}`` is the last number of
-            the row, ``{g}`` the count of the group of rows that share all the others, ``{n}`` is
-            ``{l}`` if that is unique, else the count of the row.
-        index: column that has exactly the rows wanted.
+            the row, ``{g}`` the count of the group of rows that share all the others, ``{c}`` the
+            count of the row, ``{s}`` that count as A or B, ``{n}`` is ``{l}`` if that is unique,
+            else ``{c}``; ``{v}`` is what ``labels`` say of the row.
+        index: SNMP: column that has exactly the rows wanted; NUT, Redfish: what the names of a
+            row begin with, ``{i}`` for the row; without it one name that is there or not.
         depth: numbers of a row that make the part, 0 = all (tables with a row a part and kind).
-        only: rows whose index column has one of these values; empty = all.
+        only: rows whose value in the index has one of these; empty = all.
+        excludes: rows whose value in the index has none of these.
+        labels: value in the index -> ``{v}``, which may hold ``{l}`` and ``{c}``; that of "" is
+            for any other value, else its rows are left out.
+        rows: last number of the row -> ``{v}``; other rows are left out.
+        unless: left out where this index has rows: the same readings come from there.
         most: more rows than that are not read.
-        point: as in the profile; ``{i}`` in an OID stands for the row.
+        count_at: Modbus: holding register with the number of rows.
+        stride: Modbus: registers from one row to the next.
+        highest: point of a row -> name of the highest of all rows, which a limit a row is
+            compared with; where there is one row, that is its only name.
+        point: as in the profile; ``{i}`` stands for the row, ``{p}`` for all its numbers but
+            the last.
     """
 
     name: str
-    index: str
     point: tuple[Point, ...]
+    index: str = ""
     depth: int = 0
-    only: tuple[int, ...] = ()
+    only: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, str] = field(default_factory=dict)
+    unless: str = ""
     most: int = 128
+    count_at: int = -1
+    stride: int = 0
+    highest: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_oid(self.index, f"repeat {self.name}.index")
-        if not re.search(r"\{[nl]\}", self.name):
-            raise ConfigError(f"repeat {self.name}: the name needs '{{n}}' or '{{l}}'")
+        if not re.search(r"\{[nlcvs]\}", self.name) and self.most != 1:
+            raise ConfigError(f"repeat {self.name}: the name needs '{{n}}', or most = 1")
+        if bool(self.index) == (self.count_at >= 0):
+            raise ConfigError(f"repeat {self.name}: give index, or count_at for Modbus")
+        if self.count_at >= 0 and not self.stride and self.most != 1:
+            raise ConfigError(f"repeat {self.name}: give stride, or most = 1")
+        for name in self.highest:
+            known(name, [p.quantity for p in self.point], f"repeat {self.name}.highest")
         for point in self.point:
-            if "{i}" not in point.oid:
-                raise ConfigError(f"repeat {self.name}: {point.quantity}.oid needs '{{i}}'")
-
-
-def check_oid(oid: str, place: str) -> None:
-    """ConfigError unless it is a dotted OID."""
-    if not _OID.fullmatch(oid):
-        raise ConfigError(f"{place}: '{oid}' is no OID; write it as 1.3.6.1.4.1...")
-
-
-def known(value: object, among: Iterable[object], place: str) -> None:
-    """ConfigError with a suggestion unless the value is one of those."""
-    options = tuple(among)
-    if value in options:
-        return
-    close = difflib.get_close_matches(str(value), [str(o) for o in options], n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(map(str, options))}"
-    raise ConfigError(f"{place}: '{value}' is unknown; {hint}")
+            if ("{i}" in self.index or point.oid) and "{i}" not in point.key:
+                raise ConfigError(f"repeat {self.name}: {point.quantity} needs '{{i}}' in its oid")
+            if point.oid:
+                check_oid(self.index, f"repeat {self.name}.index")

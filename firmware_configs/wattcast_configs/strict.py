@@ -49,7 +49,7 @@ def parse(table: Mapping[str, Any], schema: type[T], place: str) -> T:
             raise ConfigError(f"{place}: key '{name}' is missing; add it")
     try:
         return schema(**values)
-    except ValueError as error:
+    except (ValueError, ConfigError) as error:
         raise ConfigError(f"{place}: {error}") from error
 
 
@@ -61,8 +61,12 @@ def _suggest(key: str, known: Mapping[str, object]) -> str:
 def _convert(value: Any, hint: Any, place: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        hint = next(a for a in args if a is not type(None))
-        return _convert(value, hint, place)
+        hints = [a for a in args if a is not type(None)]
+        if type(value) in hints:
+            return value
+        return _convert(value, hints[0], place)
+    if origin is typing.Literal:
+        hint = type(args[0])
     if origin is tuple:
         return _convert_tuple(value, args, place)
     if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):

@@ -1,6 +1,7 @@
 """The network of sums as a file: its weights by name, in numpy's own format."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -25,5 +26,5 @@ def read_sums(path: Path) -> SumNetwork:
     try:
         with np.load(path, allow_pickle=False) as file:
             return SumNetwork(**{name: np.asarray(file[name], np.float32) for name in file})
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a network of sums ({error}); {_REMEDY}") from error

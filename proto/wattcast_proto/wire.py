@@ -1,8 +1,13 @@
 """Domain twins to protobuf and back; the only place that knows both."""
 
-from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
+from wattcast_core.columns import (
+    SampleColumns,
+    SignatureColumns,
+    from_milliseconds,
+    milliseconds,
+)
 from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError
@@ -11,17 +16,26 @@ from wattcast_core.messages import (
     Ack,
     AgentMessage,
     Batch,
+    Beat,
     CoordinatorMessage,
+    Copied,
+    Copy,
     Hello,
+    Lease,
     Rejected,
     Welcome,
 )
 from wattcast_core.samples import Quality, Sample
-from wattcast_core.signature import FEATURES, Signature, Tags
+from wattcast_core.signature import FEATURES, Signature
+from wattcast_proto.blocks import (
+    decode_samples,
+    decode_signatures,
+    decode_tags,
+    encode_samples,
+    encode_signatures,
+)
 from wattcast_proto.v1 import agent_pb2 as pb
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 _QUALITY = {q: pb.Quality.Value(f"QUALITY_{q.name}") for q in Quality}
 _KIND = {k: pb.ForecastKind.Value(f"FORECAST_KIND_{k.name}") for k in Kind}
 _OUTCOME = {o: pb.Outcome.Value(f"OUTCOME_{o.name}") for o in Outcome}
@@ -30,46 +44,9 @@ _KIND_BACK = {v: k for k, v in _KIND.items()}
 _OUTCOME_BACK = {v: k for k, v in _OUTCOME.items()}
 
 
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // _MS
-
-
-def _at(ms: int) -> datetime:
-    return _EPOCH + ms * _MS
-
-
-def _sample(s: Sample) -> pb.Sample:
-    return pb.Sample(
-        source=s.source,
-        quantity=s.quantity,
-        value=s.value,
-        at_ms=_ms(s.at),
-        quality=_QUALITY[s.quality],
-    )
-
-
 def _sample_back(m: pb.Sample) -> Sample:
-    return Sample(m.source, m.quantity, m.value, _at(m.at_ms), _QUALITY_BACK[m.quality])
-
-
-def _signature(s: Signature) -> pb.Signature:
-    t = s.tags
-    return pb.Signature(
-        server=s.server,
-        at_ms=_ms(s.at),
-        step_s=s.step_s,
-        cords_w=s.cords_w,
-        values=s.values,
-        quality=_QUALITY[s.quality],
-        tags=pb.Tags(
-            site=t.site,
-            rack=t.rack,
-            application=t.application,
-            version=t.version,
-            os=t.os,
-            criticality=t.criticality,
-            user_load=t.user_load,
-        ),
+    return Sample(
+        m.source, m.quantity, m.value, from_milliseconds(m.at_ms), _QUALITY_BACK[m.quality]
     )
 
 
@@ -79,15 +56,13 @@ def _signature_back(m: pb.Signature) -> Signature:
             f"signature of {m.server}: {len(m.values)} values, expected {len(FEATURES)};"
             " agent and coordinator must run the same protocol version"
         )
-    t = m.tags
-    tags = Tags(t.site, t.rack, t.application, t.version, t.os, t.criticality, t.user_load)
     return Signature(
         m.server,
-        _at(m.at_ms),
+        from_milliseconds(m.at_ms),
         m.step_s,
         tuple(m.cords_w),
         tuple(m.values),
-        tags,
+        decode_tags(m.tags),
         _QUALITY_BACK[m.quality],
     )
 
@@ -95,7 +70,7 @@ def _signature_back(m: pb.Signature) -> Signature:
 def _forecast(f: Forecast) -> pb.Forecast:
     return pb.Forecast(
         server=f.server,
-        issued_at_ms=_ms(f.issued_at),
+        issued_at_ms=milliseconds(f.issued_at),
         step_s=f.step_s,
         quantiles_w=[w for row in f.quantiles_w for w in row],
         kind=_KIND[f.kind],
@@ -112,7 +87,7 @@ def _forecast_back(m: pb.Forecast) -> Forecast:
     rows = tuple(tuple(m.quantiles_w[i : i + n]) for i in range(0, len(m.quantiles_w), n))
     return Forecast(
         m.server,
-        _at(m.issued_at_ms),
+        from_milliseconds(m.issued_at_ms),
         m.step_s,
         rows,
         _KIND_BACK[m.kind],
@@ -126,7 +101,7 @@ def _device(d: DeviceState) -> pb.DeviceState:
     return pb.DeviceState(
         device=d.device,
         kind=d.kind,
-        at_ms=_ms(d.at),
+        at_ms=milliseconds(d.at),
         quality=_QUALITY[d.quality],
         readings=dict(d.readings),
         problem=d.problem,
@@ -135,14 +110,17 @@ def _device(d: DeviceState) -> pb.DeviceState:
 
 def _device_back(m: pb.DeviceState) -> DeviceState:
     quality = _QUALITY_BACK[m.quality]
-    return DeviceState(m.device, m.kind, _at(m.at_ms), quality, dict(m.readings), m.problem)
+    return DeviceState(
+        m.device, m.kind, from_milliseconds(m.at_ms), quality, dict(m.readings), m.problem
+    )
 
 
 def _batch(b: Batch) -> pb.Batch:
+    samples, signatures = SampleColumns.of(b.samples), SignatureColumns.of(b.signatures)
     return pb.Batch(
         sequence=b.sequence,
-        samples=map(_sample, b.samples),
-        signatures=map(_signature, b.signatures),
+        sample_blocks=[encode_samples(samples)] if samples else [],
+        signature_blocks=[encode_signatures(signatures)] if signatures else [],
         forecasts=map(_forecast, b.forecasts),
         devices=map(_device, b.devices),
         live=b.live,
@@ -150,10 +128,16 @@ def _batch(b: Batch) -> pb.Batch:
 
 
 def _batch_back(m: pb.Batch) -> Batch:
+    samples = list(map(decode_samples, m.sample_blocks))
+    signatures = list(map(decode_signatures, m.signature_blocks))
+    if m.samples:
+        samples.append(SampleColumns.of(tuple(map(_sample_back, m.samples))))
+    if m.signatures:
+        signatures.append(SignatureColumns.of(tuple(map(_signature_back, m.signatures))))
     return Batch(
         m.sequence,
-        tuple(map(_sample_back, m.samples)),
-        tuple(map(_signature_back, m.signatures)),
+        SampleColumns.join(samples) if samples else (),
+        SignatureColumns.join(signatures) if signatures else (),
         tuple(map(_forecast_back, m.forecasts)),
         tuple(map(_device_back, m.devices)),
         m.live,
@@ -168,6 +152,7 @@ def _command(c: AtsCommand) -> pb.AtsCommand:
         ats=c.ats,
         from_source=c.from_source,
         to_source=c.to_source,
+        most_a=c.most_a,
     )
 
 
@@ -178,7 +163,18 @@ def _result(r: CommandResult) -> pb.CommandResult:
         token=r.token,
         outcome=_OUTCOME[r.outcome],
         why=r.why,
-        at_ms=_ms(r.at),
+        at_ms=milliseconds(r.at),
+    )
+
+
+def _lease(e: Lease) -> pb.Lease:
+    return pb.Lease(
+        sent_real_s=e.sent_real_s,
+        real_s=e.real_s,
+        epoch=e.epoch,
+        holder=e.holder,
+        redundant=e.redundant,
+        copy=e.copy,
     )
 
 
@@ -198,6 +194,11 @@ def encode_agent(message: AgentMessage) -> pb.AgentMessage:
             return pb.AgentMessage(batch=_batch(message))
         case CommandResult():
             return pb.AgentMessage(result=_result(message))
+        case Beat(sent_real_s, epoch, holding, leaving):
+            beat = pb.Beat(sent_real_s=sent_real_s, epoch=epoch, holding=holding, leaving=leaving)
+            return pb.AgentMessage(beat=beat)
+        case Copy(number, text):
+            return pb.AgentMessage(copy=pb.Copy(number=number, text=text))
         case _:
             assert_never(message)
 
@@ -219,7 +220,14 @@ def decode_agent(m: pb.AgentMessage) -> AgentMessage:
             case "result":
                 r = m.result
                 outcome = _OUTCOME_BACK[r.outcome]
-                return CommandResult(r.id, r.ats, r.token, outcome, r.why, _at(r.at_ms))
+                return CommandResult(
+                    r.id, r.ats, r.token, outcome, r.why, from_milliseconds(r.at_ms)
+                )
+            case "beat":
+                b = m.beat
+                return Beat(b.sent_real_s, b.epoch, b.holding, b.leaving)
+            case "copy":
+                return Copy(m.copy.number, m.copy.text)
     except KeyError as error:
         raise DataError(f"message from an agent: unknown enum value {error}") from error
     raise DataError("message from an agent: empty or newer than this coordinator")
@@ -237,6 +245,10 @@ def encode_coordinator(message: CoordinatorMessage) -> pb.CoordinatorMessage:
             return pb.CoordinatorMessage(command=_command(message))
         case Rejected(why):
             return pb.CoordinatorMessage(rejected=pb.Rejected(why=why))
+        case Lease():
+            return pb.CoordinatorMessage(lease=_lease(message))
+        case Copied(number):
+            return pb.CoordinatorMessage(copied=pb.Copied(number=number))
         case _:
             assert_never(message)
 
@@ -254,8 +266,15 @@ def decode_coordinator(m: pb.CoordinatorMessage) -> CoordinatorMessage:
             return Ack(m.ack.sequence)
         case "command":
             c = m.command
-            return AtsCommand(c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source)
+            return AtsCommand(
+                c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source, c.most_a
+            )
         case "rejected":
             return Rejected(m.rejected.why)
+        case "lease":
+            e = m.lease
+            return Lease(e.sent_real_s, e.real_s, e.epoch, e.holder, e.redundant, e.copy)
+        case "copied":
+            return Copied(m.copied.number)
         case _:
             raise DataError("message from the coordinator: empty or newer than this agent")

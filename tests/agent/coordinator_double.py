@@ -5,7 +5,7 @@ import asyncio
 import grpc
 
 from wattcast_core.commands import CommandResult
-from wattcast_core.messages import Ack, Batch, Hello, Welcome
+from wattcast_core.messages import Ack, Batch, Beat, Copied, Copy, Hello, Welcome
 from wattcast_proto import wire
 from wattcast_proto.v1 import agent_pb2_grpc
 
@@ -17,8 +17,10 @@ class CoordinatorDouble(agent_pb2_grpc.AgentLinkServicer):
         self.token = token
         self.hellos, self.batches, self.results = [], [], []
         self.arrived = asyncio.Condition()
-        self.answer_hello = lambda _: Welcome(1, self.token, self.acknowledged)
-        self.acknowledge = True
+        self.answer_hello = lambda _: Welcome(3, self.token, self.acknowledged)
+        self.acknowledge = self.keep_copies = True
+        self.beats, self.copies = [], []
+        self.answer_beat = lambda _: None
         self._down = []
         self._server = None
         self.port = 0
@@ -73,4 +75,12 @@ class CoordinatorDouble(agent_pb2_grpc.AgentLinkServicer):
                         down.put_nowait(Ack(batch.sequence))
                     case CommandResult() as result:
                         self.results.append(result)
+                    case Beat() as beat:
+                        self.beats.append(beat)
+                        if (lease := self.answer_beat(beat)) is not None:
+                            down.put_nowait(lease)
+                    case Copy() as copy:
+                        self.copies.append(copy)
+                        if self.keep_copies:
+                            down.put_nowait(Copied(copy.number))
                 self.arrived.notify_all()

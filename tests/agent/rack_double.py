@@ -38,7 +38,7 @@ class RackDouble:
 
     async def start(self):
         units = {
-            SWITCH: {ACTIVE: [1, 1], 0x2008: f32(2.0)},
+            SWITCH: {0: [1, 2, 0, 0, 1], ACTIVE: [1, 1], 0x2008: f32(2.0)},
             INPUT_A: meter(self._load_w),
             INPUT_B: meter(0.0),
             CORD_A: meter(150.0),

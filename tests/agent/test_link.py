@@ -31,7 +31,9 @@ class Bench:
     def add(self, count, size=1):
         for _ in range(count):
             n = self.spool.highest + 1
-            samples = tuple(Sample(f"m{i}", "power_w", n, from_epoch_s(n)) for i in range(size))
+            samples = tuple(
+                Sample(f"m{i}", "inlet.1.power_w", n, from_epoch_s(n)) for i in range(size)
+            )
             self.spool.append(codec.pack(Batch(0, samples=samples)))
         if self.link:
             self.link.wake()
@@ -80,7 +82,7 @@ async def emptied(bench):
 
 async def test_the_handshake_tells_who_speaks_and_takes_the_token(bench, coordinator):
     async with bench.linked():
-        assert await bench.inbox.get() == Welcome(1, 5, -1)
+        assert await bench.inbox.get() == Welcome(3, 5, -1)
     assert coordinator.hellos[0].highest_token == 3
 
 

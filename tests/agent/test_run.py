@@ -13,7 +13,7 @@ def agent(mocker):
     """An agent without devices; its disk is the hardware that cannot be had full on demand."""
     made = Agent.__new__(Agent)
     made._spool = mocker.Mock()
-    made._unkept = None
+    made._unkept = made._link = None
     return made
 
 

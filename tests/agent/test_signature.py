@@ -18,7 +18,11 @@ from wattcast_core.units import from_epoch_s
 STEP_S = 300.0
 LAYOUT = Layout(
     hosts=(HostSpec("s1", 2), HostSpec("s2", 1)),
-    cords={"m1a": ("s1", 0), "m1b": ("s1", 1), "m2": ("s2", 0)},
+    cords={
+        ("m1a", "inlet.1.power_w"): ("s1", 0),
+        ("m1b", "inlet.1.power_w"): ("s1", 1),
+        ("m2", "inlet.1.power_w"): ("s2", 0),
+    },
     inlets={"pdu": frozenset({"m1a", "m2"})},
 )
 
@@ -28,7 +32,7 @@ def at(seconds):
 
 
 def power(meter, watts, seconds):
-    return Sample(meter, "power_w", watts, at(seconds))
+    return Sample(meter, "inlet.1.power_w", watts, at(seconds))
 
 
 def counter(quantity, value, seconds):
@@ -53,11 +57,22 @@ def test_a_step_holds_the_mean_power_of_each_cord():
 
 
 def test_a_cord_without_a_good_reading_is_an_explicit_gap_with_its_quality():
-    stale = Sample("m1b", "power_w", 50.0, at(10), Quality.STALE)
-    found = one_step(power("m1a", 100, 10), stale, missing("m2", "power_w", at(10)))
+    stale = Sample("m1b", "inlet.1.power_w", 50.0, at(10), Quality.STALE)
+    found = one_step(power("m1a", 100, 10), stale, missing("m2", "inlet.1.power_w", at(10)))
     assert math.isnan(found["s1"].cords_w[1])
     assert math.isnan(found["s1"].power_w)
     assert (found["s1"].quality, found["s2"].quality) == (Quality.STALE, Quality.MISSING)
+
+
+def test_volts_amperes_and_power_factor_are_told_beside_the_watts_where_they_are_read():
+    volts = [Sample("m1a", "inlet.1.voltage_v", v, at(10 + v)) for v in (229.0, 231.0)]
+    factor = Sample("m1b", "inlet.1.power_factor", 0.97, at(10))
+    found = one_step(power("m1a", 100, 10), power("m2", 50, 10), *volts, factor)
+    assert found["s1"].cords_v[0] == 230
+    assert math.isnan(found["s1"].cords_v[1])
+    assert math.isnan(found["s1"].cords_pf[0])
+    assert found["s1"].cords_pf[1] == 0.97
+    assert (found["s1"].cords_a, found["s2"].cords_v) == ((), ())
 
 
 def test_duplicates_count_once_and_late_samples_find_their_open_step():
@@ -99,8 +114,16 @@ def test_cpu_and_pressure_are_shares():
     assert feature(found, "memory_pressure_pct") == pytest.approx(5)
 
 
+def test_what_users_ask_is_a_rate_or_a_level():
+    rate = one_step(*(counter("user_load_total", 100 + 3 * t, t) for t in (10, 110)))
+    assert feature(rate["s1"], "user_load_value") == pytest.approx(3)
+    level = one_step(counter("user_load", 4.0, 10), counter("user_load", 6.0, 20))
+    assert feature(level["s1"], "user_load_value") == 5
+    assert math.isnan(feature(level["s2"], "user_load_value"))
+
+
 def test_gauges_and_the_racks_air_are_means():
-    air = [Sample(f"air{i}", "temperature_c", 20.0 + i, at(10)) for i in range(3)]
+    air = [Sample(f"air{i}", "env.1.temperature_c", 20.0 + i, at(10)) for i in range(3)]
     found = one_step(*air, counter("load1", 2.0, 10), counter("load1", 4.0, 20))
     assert feature(found["s1"], "load1") == 3
     assert feature(found["s2"], "inlet_temperature_c") == 21
@@ -142,7 +165,7 @@ def test_a_signature_is_the_mean_of_its_distinct_samples(readings):
     for meter, t, w in readings:
         expected.setdefault((meter, t // STEP_S), {}).setdefault(at(t), w)
     for (meter, index), values in expected.items():
-        server, cord = LAYOUT.cords[meter]
+        server, cord = LAYOUT.cords[meter, "inlet.1.power_w"]
         mean = sum(values.values()) / len(values)
         assert told[server, at(index * STEP_S)].cords_w[cord] == pytest.approx(mean)
 
@@ -150,11 +173,31 @@ def test_a_signature_is_the_mean_of_its_distinct_samples(readings):
 def test_meters_that_do_not_add_up_to_their_inlet_are_told():
     def poll(inlet_w, quality=Quality.GOOD):
         watts = {"pdu": inlet_w, "m1a": 500.0, "m2": 300.0}
-        return {d: DeviceState(d, "x", at(0), quality, {"power_w": w}) for d, w in watts.items()}
+        return {
+            d: DeviceState(d, "x", at(0), quality, {"inlet.1.power_w": w}) for d, w in watts.items()
+        }
 
     assert imbalance(LAYOUT, poll(820.0)) == {}
     assert "cords sum to 800 W but the inlet reads 1200 W" in imbalance(LAYOUT, poll(1200.0))["pdu"]
     assert imbalance(LAYOUT, poll(1200.0, Quality.STALE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("readings", "told"),
+    [
+        ({"outlet.1.power_w": 300.0, "outlet.2.power_w": 480.0}, ""),
+        ({"outlet.1.power_w": 300.0, "outlet.2.power_w": 280.0}, "outlets sum to 580 W"),
+        ({"outlet.1.power_w": 300.0, "outlet.3.power_w": 280.0}, ""),
+        ({"inlet.1.L1.power_w": 400.0, "inlet.1.L2.power_w": 100.0}, "lines sum to 500 W"),
+        ({"inlet.1.L1.power_w": 400.0}, ""),
+    ],
+    ids=["adds up", "an outlet lies", "an outlet was not read", "a line lies", "one line"],
+)
+def test_outlets_and_lines_of_a_pdu_sum_to_its_inlet(readings, told):
+    readings = {"inlet.1.power_w": 800.0} | readings
+    pdu = DeviceState("p", "pdu", at(0), Quality.GOOD, readings)
+    assert told in imbalance(LAYOUT, {"p": pdu}).get("p", "")
+    assert bool(told) == ("p" in imbalance(LAYOUT, {"p": pdu}))
 
 
 def test_polls_keep_an_even_beat_and_one_ends_each_step():

@@ -3,12 +3,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
 from wattcast_agent.spool.store import Spool
 from wattcast_core.errors import DataError
 
+DRAINER = """
+import random, sys
+from pathlib import Path
+from wattcast_agent.spool.store import Spool
+spool = Spool(Path(sys.argv[1]), 100, max_bytes=4000)
+print("high", spool.highest, flush=True)
+for n in range(100_000):
+    print("got", spool.append(b"x" * 100), flush=True)
+    if n % 3 == 0:
+        waiting = spool.pending(0, 2)
+        print("acking", waiting[-1][0], flush=True)
+        spool.ack(waiting[-1][0])
+        print("acked", waiting[-1][0], flush=True)
+"""
 WRITER = """
 import sys
 from pathlib import Path
@@ -103,3 +118,30 @@ def test_what_was_accepted_survives_a_kill(tmp_path):
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_spool_that_is_filled_and_drained_survives_a_kill_at_any_moment(tmp_path):
+    path, highest, acked = tmp_path / "spool.db", 99, 0
+    for turn in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", DRAINER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            lines = [child.stdout.readline().split()]
+            time.sleep(0.03 + 0.021 * turn)
+            os.kill(child.pid, signal.SIGKILL)
+            lines += [line.split() for line in child.stdout.read().splitlines()]
+        told = [(word, int(number)) for word, number in lines]
+        assert told[0][1] >= highest, "what was given stays given"
+        given = [number for word, number in told if word == "got"]
+        assert given == list(range(told[0][1] + 1, told[0][1] + 1 + len(given)))
+        highest = max([highest, *given])
+        acked = max([acked, *(number for word, number in told if word == "acked")])
+        spool = Spool(path, 1, max_bytes=4000)
+        waiting = [sequence for sequence, _ in spool.pending(0, 10_000)]
+        assert waiting == list(range(waiting[0], spool.highest + 1)) if waiting else True
+        assert all(sequence > acked for sequence in waiting)
+        assert spool.count == len(waiting) <= 40
+        spool.close()
+    assert highest > 120

@@ -15,7 +15,11 @@ from wattcast_core.units import from_epoch_s
 
 STEP_S = 300.0
 BEGIN_S = START_S // STEP_S * STEP_S
-LAYOUT = Layout((HostSpec("s1", 1),), {"m1": ("s1", 0)}, {"pdu": frozenset({"m1", "in-a"})})
+LAYOUT = Layout(
+    (HostSpec("s1", 1),),
+    {("m1", "inlet.1.power_w"): ("s1", 0)},
+    {"pdu": frozenset({"m1", "in-a"})},
+)
 INPUTS = {"ats": {"A": "in-a", "B": "in-b"}}
 
 
@@ -30,20 +34,26 @@ class Forecasts:
 
 @pytest.fixture
 def state():
-    setup = Setup(LAYOUT, {"ats": LIMITS}, INPUTS)
+    setup = Setup(LAYOUT, {"ats": replace(LIMITS, lab=True)}, INPUTS)
     return State(setup, Builder(LAYOUT, STEP_S), Forecasts())
 
 
 def poll(seconds, *, active=1.0, inlet_w=1480.0, commands=()):
     at = from_epoch_s(BEGIN_S + seconds)
-    switch = {"active_source": active, "preferred_source": active, "phase_angle_deg": 1.0}
-    meter = {"voltage_v": 230.0, "frequency_hz": 50.0}
+    switch = {
+        "ats.active_source": active,
+        "ats.preferred_source": active,
+        "ats.phase_angle_deg": 1.0,
+    }
+    meter = {"inlet.1.voltage_v": 230.0, "inlet.1.frequency_hz": 50.0}
     readings = {
         ("ats", "ats"): switch,
-        ("in-a", "meter"): meter | {"current_a": 6.0 if active == 1 else 0.0, "power_w": 1380.0},
-        ("in-b", "meter"): meter | {"current_a": 0.0 if active == 1 else 6.0, "power_w": 0.0},
-        ("m1", "meter"): {"power_w": 100.0},
-        ("pdu", "pdu"): {"power_w": inlet_w},
+        ("in-a", "meter"): meter
+        | {"inlet.1.current_a": 6.0 if active == 1 else 0.0, "inlet.1.power_w": 1380.0},
+        ("in-b", "meter"): meter
+        | {"inlet.1.current_a": 0.0 if active == 1 else 6.0, "inlet.1.power_w": 0.0},
+        ("m1", "meter"): {"inlet.1.power_w": 100.0},
+        ("pdu", "pdu"): {"inlet.1.power_w": inlet_w},
     }
     devices = tuple(DeviceState(d, k, at, Quality.GOOD, r) for (d, k), r in readings.items())
     samples = tuple(Sample(d.device, q, v, at) for d in devices for q, v in d.readings.items())
@@ -72,16 +82,25 @@ def test_the_end_of_a_step_sends_signatures_forecasts_states_and_the_last_raw_sa
     ]
     assert len(batch.devices) == 5
     assert {s.at for s in batch.samples} == {from_epoch_s(BEGIN_S + 299)}
-    assert {s.quantity for s in batch.samples if s.source == "m1"} == {"power_w"}
+    assert {s.quantity for s in batch.samples if s.source == "m1"} == {"inlet.1.power_w"}
     assert "s1" not in {s.source for s in batch.samples}
     assert beat(state, idle(300.1))[1] == ()
 
 
+def test_what_workloads_use_is_sent_although_their_host_is_silent(state):
+    used = Sample("s1", "workload.shop.cpu_seconds_total", 9.0, from_epoch_s(BEGIN_S + 299))
+    state, _ = beat(state, replace(poll(299), samples=(*poll(299).samples, used)))
+    _, (send,) = beat(state, idle(300.001))
+    assert [s for s in send.batch.samples if s.source == "s1"] == [used]
+
+
 def test_a_switch_that_moves_is_told_at_once_with_its_lock_out(state):
     state, first = beat(state, poll(1))
-    assert {d.device for d in first[0].batch.devices} == {"ats", "pdu"}
+    assert {d.device for d in first[-1].batch.devices} == {"ats", "pdu"}
     moved = poll(2, active=2.0)
-    ats = replace(moved.devices[0], readings={**moved.devices[0].readings, "preferred_source": 1.0})
+    ats = replace(
+        moved.devices[0], readings={**moved.devices[0].readings, "ats.preferred_source": 1.0}
+    )
     state, (keep, send) = beat(state, replace(moved, devices=(ats, *moved.devices[1:])))
     assert isinstance(keep, Keep)
     assert [d.device for d in send.batch.devices] == ["ats"]

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
+from wattcast_configs.power import Rack
+from wattcast_coordinator.aggregate.loads import Loads, server_loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.aggregate.standing import Shift, Standing
-from wattcast_coordinator.ports import Move, MoveState, MoveStatus
+from wattcast_coordinator.ports import Move, MoveState, MoveStatus, Usage
+from wattcast_core.signature import FEATURES
 
 READ = Standing(ats={"ats0": 0, "ats1": 0, "ats2": 0})
 
@@ -144,3 +146,36 @@ def test_servers_with_both_cords_on_one_feed_get_contingencies_of_their_own():
     instance = problem(room.Room(site).inputs(), site).instance
     lost = {graph.nodes[n] for n in instance.contingency}
     assert lost == {"A", "B", "C", "r0-A", "r2-A"}
+
+
+def test_the_watts_of_a_workload_follow_what_it_uses_and_the_server_keeps_its_sum():
+    inputs = room.Room(room.site()).inputs()
+    by_size = problem(inputs)
+    here = [w.id for w in room.site().workload if w.server == room.site().workload[0].server]
+    used = {name: Usage(cpu=3.0 if name == here[0] else 1.0) for name in here}
+    by_use = problem(replace(inputs, usage=used))
+    total_w = sum(by_size.reference_w(name) for name in here)
+    expected = {name: total_w * used[name].cpu / (2 + len(here)) for name in here}
+    assert {name: by_use.reference_w(name) for name in here} == pytest.approx(expected)
+    np.testing.assert_allclose(means(by_use.instance), means(by_size.instance))
+
+
+@pytest.mark.parametrize(
+    ("inlet_c", "part"), [(22.0, 1.0), (27.0, 1.0), (29.5, 0.5), (33.0, 0.0), (np.nan, 0.5)]
+)
+def test_a_rack_may_warm_up_by_what_its_cooling_and_inlet_leave(inlet_c, part):
+    site = replace(room.site(), rack=(Rack("r0", cooling_w=5000.0),))
+    inputs = room.Room(site).inputs()
+    at = FEATURES.index("inlet_temperature_c")
+    warm = {
+        name: replace(one, values=(*one.values[:at], inlet_c, *one.values[at + 1 :]))
+        for name, one in inputs.signatures.items()
+    }
+    graph = room.build(site)
+    instance = problem(replace(inputs, signatures=warm), site).instance
+    heat_w = server_loads(instance, instance.wl_server).mean_w.max(1)
+    mine_w = heat_w[graph.rack == graph.racks.index("r0")].sum()
+    expected_w = mine_w + part * (5000.0 - mine_w)
+    assert instance.rack_cooling_w[graph.racks.index("r0")] == pytest.approx(expected_w, rel=1e-6)
+    others = np.delete(instance.rack_cooling_w, graph.racks.index("r0"))
+    assert np.isinf(others).all() == (part > 0), "a hot inlet speaks for itself"

@@ -8,7 +8,17 @@ import pytest
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.errors import ConfigError, Unreachable
-from wattcast_core.messages import Ack, Batch, Hello, Rejected, Welcome
+from wattcast_core.messages import (
+    Ack,
+    Batch,
+    Beat,
+    Copied,
+    Copy,
+    Hello,
+    Lease,
+    Rejected,
+    Welcome,
+)
 from wattcast_core.samples import Sample
 from wattcast_proto import wire
 from wattcast_proto.v1 import agent_pb2 as pb
@@ -25,6 +35,7 @@ class Handler:
 
     def __init__(self):
         self.batches, self.results, self.gone = [], asyncio.Queue(), asyncio.Queue()
+        self.seen = []
         self.gate, self.trouble = asyncio.Event(), None
         self.gate.set()
 
@@ -33,7 +44,11 @@ class Handler:
             return Rejected("rack 'unknown' is not in the site file")
         return Welcome(1, 7, 41)
 
-    async def on_batch(self, agent, batch):
+    async def see(self, agent, batch):
+        self.seen.append(batch.sequence)
+        return batch
+
+    async def keep(self, agent, batch):
         await self.gate.wait()
         if self.trouble:
             raise self.trouble
@@ -41,6 +56,12 @@ class Handler:
 
     async def on_result(self, result):
         self.results.put_nowait(result)
+
+    async def on_beat(self, agent, beat):
+        return Lease(beat.sent_real_s, 2.0, 1, agent) if beat.epoch else None
+
+    async def on_copy(self, agent, copy):
+        return bool(copy.text)
 
     async def on_gone(self, agent):
         self.gone.put_nowait(agent)
@@ -112,6 +133,15 @@ async def test_batches_are_acknowledged_in_order_after_they_are_durable(connect,
     assert handler.batches == [("a1", 42), ("a1", 43)]
 
 
+async def test_what_comes_after_is_seen_while_a_batch_waits_for_the_database(connect, handler):
+    client = await connect(Hello("a1", "r1"))
+    await client.hear()
+    handler.gate.clear()
+    await client.say(Batch(42), Batch(43), RESULT)
+    assert await asyncio.wait_for(handler.results.get(), 5) == RESULT
+    assert (handler.seen, handler.batches) == ([42, 43], [])
+
+
 async def test_commands_reach_the_agent_while_a_batch_is_under_way(connect, handler, server):
     client = await connect(Hello("a1", "r1"))
     await client.hear()
@@ -128,7 +158,7 @@ async def test_commands_reach_the_agent_while_a_batch_is_under_way(connect, hand
 @pytest.mark.parametrize(
     ("hello", "why"),
     [
-        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1"),
+        (Hello("a1", "r1", versions=(8, 9)), "speaks protocol 8, 9, this coordinator 1, 2, 3"),
         (Hello("a1", "r1", features=("cpu_pct",)), "other signature features"),
         (Hello("", "r1"), "names no agent"),
         (Hello("a1", "unknown"), "not in the site file"),
@@ -170,7 +200,7 @@ async def test_a_bad_message_ends_its_own_stream_only(connect, server, messages,
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert why in text
     await bad.channel.close()
-    await good.say(Batch(1, samples=(Sample("pdu", "power_w", 1.0, AT),)))
+    await good.say(Batch(1, samples=(Sample("pdu", "inlet.1.power_w", 1.0, AT),)))
     assert await good.hear() == Ack(1)
     assert server.connected == {"good"}
 
@@ -220,3 +250,11 @@ async def test_stopping_ends_the_streams(connect, server):
     await client.hear()
     await server.stop(1.0)
     assert (await client.ended())[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_beats_and_copies_are_answered_when_there_is_an_answer(connect):
+    client = await connect(Hello("a1", "r1"))
+    await client.hear()
+    await client.say(Beat(1.0), Beat(1.5, 1), Copy(1, ""), Copy(2, "state"))
+    assert await client.hear() == Lease(1.5, 2.0, 1, "a1")
+    assert await client.hear() == Copied(2)

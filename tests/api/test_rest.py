@@ -17,13 +17,14 @@ from wattcast_coordinator.api.view import (
     Fan,
     FeedView,
     LeaderView,
+    MeterView,
     ServerView,
     State,
     StoreView,
     WorstLoss,
 )
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store.results import HistoryPoint
+from wattcast_coordinator.store.contract import HistoryPoint
 from wattcast_core.errors import ConfigError
 
 pytestmark = pytest.mark.integration
@@ -65,6 +66,10 @@ STATE = State(
     leader=LeaderView(id="c1", token=7),
     agents=(AgentView(id="a1", rack="r1", connected=True, last_seen=NOW),),
     store=StoreView(rows=5),
+    meters=(
+        MeterView(id="m1", feeds=("A",), currency="EUR", hourly_per_kwh=(0.21, 0.3), peak_w=5),
+        MeterView(id="m2", feeds=("B",), currency="EUR"),
+    ),
 )
 
 
@@ -72,7 +77,7 @@ class Fixed:
     """A view whose snapshot the test replaces."""
 
     def __init__(self):
-        self.now = STATE
+        self.now, self.document = STATE, None
 
     def state(self):
         return self.now
@@ -80,6 +85,9 @@ class Fixed:
     async def history(self, server, since):
         points = [HistoryPoint(NOW + n * timedelta(hours=1), math.nan, n, "good") for n in (0, 1)]
         return [point for point in points if point.at >= since]
+
+    async def recording(self):
+        return self.document
 
     async def events(self, limit):
         return [RaiseEvent(Severity.CRITICAL, "n1", "loss of A", NOW)] * min(limit, 2)
@@ -111,9 +119,17 @@ async def test_the_state_and_its_parts_are_the_snapshot_and_unknown_is_null(clie
     assert state["servers"][0]["power_w"] is None
     assert state["servers"][0]["cords_w"] == [50.0, None]
     parts = ("feeds", "ats", "servers", "workloads", "migrations", "commands", "agents", "leader")
+    parts += ("meters", "jobs")
     for part in parts:
         reply = await client.get(f"/api/v1/{part}")
         assert (reply.status_code, reply.json()) == (200, state[part])
+
+
+async def test_the_room_as_the_last_cycle_saw_it_is_there_once_there_was_one(client, view):
+    assert (await client.get("/api/v1/recording")).status_code == 503
+    view.document = {"wattcast_recording": 1, "site": {"name": "x"}, "watts": "nan"}
+    reply = await client.get("/api/v1/recording")
+    assert (reply.status_code, reply.json()) == (200, view.document)
 
 
 async def test_history_and_events_come_from_the_store(client):
@@ -160,6 +176,9 @@ async def test_health_and_metrics_can_be_scraped(client):
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert 'wattcast_feed_load_watts{feed="A\\"1"} 900.5' in reply.text
     assert "wattcast_leader_token 7" in reply.text
+    assert 'wattcast_meter_price_per_kwh{meter="m1"} 0.21' in reply.text
+    assert 'wattcast_meter_price_per_kwh{meter="m2"}' not in reply.text
+    assert 'wattcast_meter_peak_watts{meter="m1"} 5' in reply.text
     assert "wattcast_server_power_watts{" not in reply.text
     assert reply.text.endswith("# EOF\n")
 

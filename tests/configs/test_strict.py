@@ -42,7 +42,7 @@ def test_a_good_site_is_read_with_numbers_as_floats(tmp_path):
     [
         ("limit_w = 4000", "limit_ww = 4000", ["site.toml: feed[0]", "limit_ww", "'limit_w'?"]),
         ("limit_w = 4000", 'limit_w = "much"', ["feed[0]: limit_w", "'much'", "float"]),
-        ("limit_n1_w = 5000\n", "", ["feed[0]", "'limit_n1_w' is missing"]),
+        ("limit_n1_w = 5000\n", "", ["site.toml", "feed A", "'limit_n1_w' is missing"]),
         ('feed = "A"', 'feed = "Z"', ["site.toml", "pdu pdu-r1-a: feed", "'Z'", "known: A"]),
         ("shares = [1.0]", "shares = [0.5, 0.5]", ["site.toml", "server r1-s01", "share"]),
         ("[[feed]]", "[[feed]", ["site.toml: not valid TOML", "line"]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +14,10 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from wattcast_configs.profiles import load_profiles
 from wattcast_configs.rack import Agent, Device, Host, Rack
 from wattcast_core.modbus.frame import unwrap_tcp, wrap_tcp
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # pysnmp uses old names of pysmi, if there
+    import pysnmp.hlapi.v3arch.asyncio  # noqa: F401 - so that later imports warn no more
 
 
 def f32(*values):
@@ -34,20 +39,25 @@ def sdm630(power_w=280.0, volt=230.5, *, hole=False):
     return defined
 
 
-XERUS_PDU = {0x3008: f32(230.5, 5.0), 0x3012: f32(1150, 1152.5, 0.99), 0x3022: f32(50.0)}
-XERUS_TS = {0x2001: [1, 1], 0x2008: f32(2.0)}
+XERUS_PDU = {
+    0: [1, 1, 0, 0, 0],
+    0x3008: f32(230.5, 5.0),
+    0x3012: f32(1150, 1152.5, 0.99),
+    0x3022: f32(50.0),
+}
+XERUS_TS = {0: [1, 2, 0, 0, 1], 0x2001: [1, 1], 0x2008: f32(2.0)}
 XY_MD02 = {0x0001: [246, 512]}
 
 
 class Box:
     """A gateway with units; counts requests and can be told to misbehave.
 
-    ``faults[unit]`` is ``silent`` or an exception code.
+    ``faults[unit]``, or ``faults[unit, function]``, is ``silent`` or an exception code.
     """
 
     def __init__(self, units):
         self.units = units
-        self.requests = []
+        self.requests, self.writes = [], []
         self.faults = {}
         self.port = 0
 
@@ -74,10 +84,12 @@ class Box:
     async def get(self, unit, address):
         return (await self.server.async_getValues(unit, 3, address, 1))[0]
 
-    async def _act(self, unit, function, _start, address, count, _registers, _values):
+    async def _act(self, unit, function, _start, address, count, _registers, values):
+        if function == 6 and values:  # the echo is read without values
+            self.writes.append((address, values[0]))
         if function != 16:
             self.requests.append((unit, function, address, count))
-        fault = self.faults.get(unit)
+        fault = self.faults.get((unit, function), self.faults.get(unit))
         if fault == "silent":
             await asyncio.sleep(0.5)
         return ExcCodes(fault) if isinstance(fault, int) else None
@@ -89,6 +101,7 @@ class RawBox:
     def __init__(self, reply):
         self.reply = reply
         self.connections = 0
+        self._writers = []
 
     async def start(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -97,9 +110,13 @@ class RawBox:
 
     async def stop(self):
         self.server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.sleep(0.01)  # lets the transports finish closing
 
     async def _serve(self, reader, writer):
         self.connections += 1
+        self._writers.append(writer)
         while request := await reader.read(260):
             transaction, unit, pdu, _ = unwrap_tcp(request)
             answer = self.reply(transaction, unit, pdu)
@@ -154,6 +171,7 @@ def bench():
         f32 = staticmethod(f32)
         sdm630 = staticmethod(sdm630)
         zeros = staticmethod(zeros)
+        wrap = staticmethod(wrap_tcp)
         rack_of = staticmethod(rack_of)
         Box, RawBox, Device = Box, RawBox, Device
         XERUS_PDU, XERUS_TS, XY_MD02 = XERUS_PDU, XERUS_TS, XY_MD02

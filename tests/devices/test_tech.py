@@ -2,12 +2,27 @@
 
 import asyncio
 import json
+import shutil
+import socket
 import subprocess
 import sys
 
 import pytest
 
+from wattcast_agent.devices.modbus_unit import ModbusUnit
+from wattcast_configs.profiles import BUILT_IN
+from wattcast_core.errors import Unreachable
 from wattcast_tools.main import main
+
+
+def tech(*words):
+    return asyncio.to_thread(main, ["tech", *words])
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_profiles_are_listed_with_their_certainty(capsys):
@@ -15,37 +30,135 @@ def test_profiles_are_listed_with_their_certainty(capsys):
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["raritan_xerus_ts"]["certainty"] == "C"
     assert rows["raritan_xerus_ts"]["lab_only"]
+    assert "outlet.{n}.power_w" in rows["apc_rpdu2"]["quantities"]
     assert main(["tech", "profiles"]) == 0
     assert "prefer_source (lab only)" in capsys.readouterr().out
 
 
 @pytest.mark.integration
-async def test_read_prints_every_quantity(start, bench, capsys):
+@pytest.mark.parametrize("profile", [("--profile", "eastron_sdm630"), ()])
+async def test_read_gives_every_point_once_with_unit_quality_and_time(
+    start, bench, capsys, profile
+):
     box = await start(bench.Box({7: bench.sdm630(280)}))
     await box.put(7, 0x06, [0x7FC0, 0])
-    words = ["tech", "read", "--profile", "eastron_sdm630", "--host", "127.0.0.1"]
-    words += ["--port", str(box.port), "--unit", "7"]
-    assert await asyncio.to_thread(main, [*words, "--json"]) == 0
-    readings = {r["quantity"]: r for r in json.loads(capsys.readouterr().out)["readings"]}
-    assert readings["power_w"] == {
-        "quantity": "power_w",
-        "value": 280.0,
-        "unit": "W",
-        "quality": "good",
-    }
-    assert readings["current_a"]["value"] is None
-    assert readings["current_a"]["quality"] == "invalid"
-    assert await asyncio.to_thread(main, words) == 0
-    assert "power_w " in capsys.readouterr().out
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}?device_id=7", "--timeout", "30")
+    assert await tech("read", *url, *profile, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document.keys() == {"profile", "device", "points"}
+    assert document["profile"] == "eastron_sdm630"
+    power = document["points"]["inlet.1.power_w"]
+    assert power.pop("time").endswith("+00:00")
+    assert power == {"value": 280.0, "unit": "W", "quality": "good"}
+    current = document["points"]["inlet.1.L1.current_a"]
+    assert (current["value"], current["quality"]) == (None, "invalid")
+    assert await tech("read", *url, *profile) == 0
+    assert "inlet.1.power_w " in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_states_are_words_and_truths(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XERUS_TS}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
+    assert await tech("probe", *url, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["profile"] == "raritan_xerus_ts"
+    values = {name: point["value"] for name, point in document["points"].items()}
+    assert values["ats.active_source"] == "A"
+    assert await tech("probe", *url) == 0
+    assert "commands: prefer_source (lab only)" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_watch_gives_a_document_a_line(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--profile", "xy_md02")
+    assert await tech("watch", *url, "--interval", "0.05", "--count", "3", "--json") == 0
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(documents) == 3
+    assert documents[2]["points"]["env.1.temperature_c"]["value"] == 24.6
+    times = [d["points"]["env.1.temperature_c"]["time"] for d in documents]
+    assert len(set(times)) == 3
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("count", "code"), [(3, 0), (2, 4)])
+async def test_watch_goes_on_when_a_device_is_away(start, bench, capsys, monkeypatch, count, code):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--profile", "xy_md02")
+    read, reads = ModbusUnit.read, []
+
+    async def unplugged(unit):
+        reads.append(unit)
+        if len(reads) == 2:
+            raise Unreachable("pulled out")
+        return await read(unit)
+
+    monkeypatch.setattr(ModbusUnit, "read", unplugged)
+    assert await tech("watch", *url, "--interval", "0.05", "--count", str(count), "--json") == code
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == count - 1
+    assert "pulled out" in printed.err
+
+
+@pytest.mark.integration
+async def test_a_device_of_a_rack_file_has_its_profile_beside_it(
+    start, bench, capsys, tmp_path, monkeypatch
+):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copy(BUILT_IN / "xy_md02.toml", site / "our_sensor.toml")
+    (site / "rack.toml").write_text(
+        '[agent]\nid = "agent-r1"\nrack = "r1"\nstate_dir = "state"\n[[device]]\nid = "room"\n'
+        f'profile = "our_sensor.toml"\nhost = "127.0.0.1"\nport = {box.port}\n'
+        '[[server]]\nid = "s1"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert await tech("read", "--rack", "site/rack.toml", "--device", "room", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["profile"] == "our_sensor"
+
+
+@pytest.mark.integration
+async def test_a_device_of_another_family_is_refused_by_name(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
+    assert await tech("read", *url, "--profile", "eastron_sdm630") == 3
+    assert "register 0x0046 shows nothing, not 40..70" in capsys.readouterr().err
+    box = await start(bench.Box({1: {0x9000: [1, 2, 3]}}))
+    assert await tech("read", "--url", f"modbus-tcp://127.0.0.1:{box.port}") == 3
+    assert "no device that a profile fits" in capsys.readouterr().err
 
 
 @pytest.mark.integration
 def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
-    words = ["tech", "read", "--host", "127.0.0.1", "--port", "1", "--profile"]
+    words = ["tech", "read", "--url", f"modbus-tcp://127.0.0.1:{free_port()}", "--profile"]
     assert main([*words, "xy_md02"]) == 4
-    assert "127.0.0.1:1: no connection" in capsys.readouterr().err
+    assert "refuses the connection: nothing listens there" in capsys.readouterr().err
     assert main([*words, "xy_md2"]) == 2
     assert "did you mean 'xy_md02'" in capsys.readouterr().err
+    assert main([*words, "apc_ats"]) == 2
+    assert "no profile is for modbus" in capsys.readouterr().err
+
+
+@pytest.mark.integration
+async def test_a_device_that_never_answers_is_exit_4_in_time(capsys):
+    writers = []
+
+    async def hear(reader, writer):
+        writers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    began = asyncio.get_running_loop().time()
+    url = ("--url", f"modbus-tcp://127.0.0.1:{port}", "--timeout", "1")
+    assert await tech("read", *url) == 4
+    assert asyncio.get_running_loop().time() - began < 5
+    assert "no valid answer within" in capsys.readouterr().err
+    for one in (server, *writers):
+        one.close()
+    await asyncio.sleep(0.01)  # lets the transports finish closing
 
 
 def test_the_module_imports_the_standard_library_only():

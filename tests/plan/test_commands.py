@@ -43,7 +43,8 @@ def test_the_table_tells_what_each_action_relieves(room, capsys):
     text = capsys.readouterr().out
     assert "takes" in text
     assert "W off feed" in text
-    assert "bring every node within its limits" in text
+    assert "then every node keeps its limit" in text
+    assert "P(over)" in text
 
 
 def test_a_refusal_says_why_and_writes_nothing(room, tmp_path, capsys):
@@ -78,8 +79,21 @@ def test_an_unreadable_file_is_refused_by_its_name(tmp_path):
 
 
 def test_the_benchmark_checks_every_plan_again(capsys):
-    options = ("--servers", 72, "--feeds", 3, "--displaced", 12, "--seeds", 2, "--json")
-    assert call(bench_plan, *options) == 0
+    assert call(bench_plan, "--class", "few", "--seeds", 2, "--check", "--json") == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["summary"]["problems"] == 2
-    assert all(result["valid"] for result in report["results"] if result["solved"])
+    facts = report["summary"]["few"]
+    assert (facts["problems"], facts["invalid"]) == (2, 0)
+    assert facts["first_ms_p50"] <= facts["total_ms_p95"]
+    assert facts["gap_max"] is None or facts["gap_max"] < 25
+    assert all(result["valid"] for result in report["results"]["few"] if result["solved"])
+
+
+def test_the_best_costs_known_are_kept_in_a_file(tmp_path, mocker, capfd):
+    kept = tmp_path / "best.json"
+    mocker.patch.object(bench_plan, "BEST_KNOWN", kept)
+    options = ("--class", "easy1k", "--seeds", 1)
+    assert call(bench_plan, *options, "--best-known", 0.5) == 0
+    known = json.loads(kept.read_text())["easy1k"]["0"]
+    assert call(bench_plan, *options, "--json") == 0
+    (result,) = json.loads(capfd.readouterr().out)["results"]["easy1k"]
+    assert result["gap"] == pytest.approx(100 * (result["cost"] / known - 1), abs=0.01)

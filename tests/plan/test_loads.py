@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 
 from wattcast_coordinator.aggregate.loads import Loads, server_loads
+from wattcast_coordinator.risk.nminus import Limits, Moments, assess
+from wattcast_coordinator.topology.buckets import gather
+from wattcast_coordinator.topology.instance import from_arrays
+from wattcast_coordinator.topology.matrices import build
+from wattcast_coordinator.topology.network import of_instance
 
 
 def random_placement(arrays, rng):
@@ -25,6 +30,33 @@ def test_loads_agree_with_the_judge_in_every_case(judge, make_room, as_instance,
     cases = [-1, *arrays["contingency"]]
     for lost, part, quantile_w, _ in judge.sweep(dict(arrays), columns):
         np.testing.assert_allclose(loads[cases.index(lost)][:, part], quantile_w, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_matrices_agree_with_the_judge_in_every_case(judge, make_room, seed):
+    arrays = make_room(servers=120, feeds=3 + seed, movable=100, seed=seed)
+    instance = from_arrays(arrays, "room")
+    network = of_instance(instance)
+    matrices = build(network, [np.array([node]) for node in arrays["contingency"]])
+    loads = server_loads(instance, arrays["wl_server"])
+    servers = Moments(np.hstack([loads.mean_w, loads.factor_w]), loads.variance, arrays["growth"])
+    free = np.full(len(network), np.inf)
+    z = float(arrays["z_n1"])
+    single = assess(matrices, gather(matrices.buckets, network.share), servers,
+                    Limits(free, free, z, z))  # fmt: skip
+    load_w, base_w = single.rows.quantile_w(z), single.base.quantile_w(z)
+    workloads = np.arange(len(arrays["wl_server"]))
+    here = (workloads, arrays["wl_server"], np.ones(len(workloads)))
+    columns = [(here, arrays["ats_source"], h) for h in range(12)]
+    cases = [-1, *arrays["contingency"]]
+    for lost, part, quantile_w, _ in judge.sweep(dict(arrays), columns):
+        rows = np.flatnonzero(single.matrices.case == cases.index(lost))
+        nodes = single.matrices.node[rows]
+        if lost < 0:
+            continue
+        np.testing.assert_allclose(load_w[rows][:, part], quantile_w[nodes], atol=1e-6)
+        others = np.setdiff1d(np.arange(len(network)), nodes)
+        assert (quantile_w[others] <= base_w[others][:, part] + 1e-6).all()
 
 
 def test_servers_add_up_to_the_roots_in_every_case(make_room, as_instance):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.plan import solve
 
 SMALL = {"servers": 36, "rack": 12, "per": 2, "feeds": 3, "movable": 60}
@@ -102,12 +103,17 @@ def test_parallel_limits_hold(make_room, as_instance, verdict, limit):
     assert judged["ok"], judged["errors"]
 
 
-def test_a_transfer_is_chosen_where_it_is_the_best_move(make_room, as_instance, verdict):
-    arrays = make_room(**SMALL | {"displaced": 10, "tight": 0.02, "seed": 5})
-    arrays["ats_cost"] = arrays["ats_cost"] * 0.01
-    arrays["crit_cost"] = arrays["crit_cost"] * 100
+def test_a_transfer_is_chosen_where_nothing_may_move(make_room, as_instance, verdict):
+    arrays = make_room(**SMALL | {"displaced": 4, "seed": 5})
+    arrays["wl_server"][arrays["planted_wl"]] = arrays["planted_to"]
+    arrays["wl_movable"] = np.zeros_like(arrays["wl_movable"])
+    loads = Loads(as_instance(arrays))
+    arrays["limit_base_w"] = loads.evaluate()[0].max(1) + 1.0
+    cords = arrays["server_cord"][:, 0]
+    ats = cords[arrays["node_alt"][cords] >= 0][0]
+    arrays["ats_source"][ats] = 1 - arrays["ats_source"][ats]
     solution = solve(as_instance(arrays), deadline=limited(20))
-    assert 1 <= len(solution.ats) <= arrays["max_ats"]
+    assert [node for node, _, _ in solution.ats] == [ats]
     assert verdict(arrays, solution)["ok"]
 
 
@@ -122,3 +128,50 @@ def test_the_same_seed_gives_the_same_plan(make_room, as_instance):
     instance = as_instance(make_room(**SMALL | {"displaced": 10, "seed": 6}))
     plans = [solve(instance, rng=np.random.default_rng(1)) for _ in range(2)]
     assert dataclasses.asdict(plans[0]) == dataclasses.asdict(plans[1])
+
+
+def permuted(arrays, rng):
+    """The same room with servers and workloads in another order."""
+    server, workload = (rng.permutation(len(arrays[n])) for n in ("server_cord", "wl_server"))
+    out = dict(arrays)
+    for name in arrays:
+        if name.startswith("server_"):
+            out[name] = arrays[name][server]
+        if name.startswith("wl_"):
+            out[name] = arrays[name][workload]
+    out["wl_server"] = np.argsort(server)[out["wl_server"]]
+    return out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_order_of_servers_and_workloads_changes_nothing(make_room, as_instance, seed):
+    arrays = make_room(**SMALL | {"displaced": 8, "tight": 0.02, "seed": seed})
+    rooms = [arrays, *(permuted(arrays, np.random.default_rng(k)) for k in range(2))]
+    costs = [solve(as_instance(room), patience=60).cost for room in rooms]
+    assert costs == pytest.approx([costs[0]] * 3, rel=2e-3)
+
+
+def test_more_patience_and_a_mixed_integer_search_make_no_plan_dearer(make_room, as_instance):
+    instance = as_instance(make_room(**ROOMS["few movable"]))
+    first, usual = solve(instance, patience=0), solve(instance)
+    polished = solve(instance, polish_s=5.0)
+    assert first.cost >= usual.cost >= polished.cost - 1e-6
+    assert polished.bound <= polished.cost
+
+
+def test_no_node_is_at_more_risk_for_a_plan(make_room, as_instance):
+    """Within limits from lead_s on; before that within limits, or no worse than doing nothing."""
+    instance = as_instance(make_room(**SMALL | {"displaced": 10, "tight": 0.02, "seed": 8}))
+    solution = solve(instance)
+    assert solution.feasible
+    loads, placed = Loads(instance), instance.wl_server.copy()
+    for workload, server, _ in solution.moves:
+        placed[workload] = server
+    source = instance.ats_source.copy()
+    for node, side, _ in solution.ats:
+        source[node] = side
+    before_w, after_w = loads.evaluate(), loads.evaluate(placed, source)
+    limit_w = loads.limits()[..., None]
+    assert (after_w <= np.maximum(limit_w, before_w) + 1e-3).all()
+    late = np.arange(1, 13) * instance.step_s > instance.lead_s
+    assert (after_w <= limit_w + 1e-3)[..., late].all()

@@ -113,7 +113,7 @@ class AgentDouble:
         servers[f"{self.rack}-sw"] = APPLIANCE_W
         return Batch(
             max(self.sent, default=-1) + 1,
-            (Sample(f"{self.rack}-ats", "active_source", float(self.source), now),),
+            (Sample(f"{self.rack}-ats", "ats.active_source", float(self.source), now),),
             tuple(self._signature(s, w, at) for s, w in servers.items() if new),
             tuple(self._forecast(s, w, at) for s, w in servers.items() if new),
             self._devices(now),
@@ -133,12 +133,15 @@ class AgentDouble:
         return Forecast(server, at, STEP_S, tuple(rows), Kind.NAIVE, "double", "naive", time.time())
 
     def _devices(self, now):
-        readings = {"active_source": float(self.source), "preferred_source": float(self.source)}
+        readings = {
+            "ats.active_source": float(self.source),
+            "ats.preferred_source": float(self.source),
+        }
         return (
             DeviceState(f"{self.rack}-ats", "ats", now, Quality.GOOD, readings),
             *(
                 DeviceState(f"{self.rack}-{feed}", "pdu", now, Quality.GOOD,
-                            {"voltage_v": 230.0, "power_w": 125.0})
+                            {"inlet.1.voltage_v": 230.0, "inlet.1.power_w": 125.0})
                 for feed in RACKS[self.rack]
             ),
         )  # fmt: skip

@@ -39,6 +39,13 @@ def test_an_older_fact_never_replaces_a_newer(order):
     assert board.complete(at(3), since=at(2))
 
 
+def test_of_a_message_with_old_rows_behind_new_ones_the_newest_is_known():
+    board = Board()
+    rows = tuple(row for step in (2, 3, 1) for row in batch(step).signatures)
+    board.take("a1", Batch(1, signatures=rows), at(3))
+    assert board.signatures["s1"].at == at(3)
+
+
 def test_what_waited_in_a_spool_is_no_sign_of_life():
     board = Board()
     board.take("a1", batch(1, live=False), at(3))

@@ -1,9 +1,11 @@
 """The coordinator as a process: real etcd, real gRPC, real database; killed and started again."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +15,8 @@ from coordinator_process import Coordinator, intents, until
 from small_site import DATA_START_S, RACKS, SITE
 
 from wattcast_coordinator.coord.server import EtcdServer
-from wattcast_coordinator.store.duck import DuckStore
+from wattcast_coordinator.store.open import open_store
+from wattcast_coordinator.study.recording import from_document
 from wattcast_core.messages import Batch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -163,7 +166,7 @@ class Rows:
 
 
 def rows(coordinator, agents):
-    store = DuckStore(coordinator.folder / "state" / "signatures.duckdb")
+    store = open_store(f"duckdb:{coordinator.folder}/state/signatures.duckdb")
     servers = [s["id"] for s in SITE["server"]]
     try:
         return Rows(
@@ -218,3 +221,48 @@ async def test_a_wrong_file_or_a_missing_etcd_is_one_clear_line(tmp_path):
     assert "control.toml" in unknown_key
     assert "did you mean 'state_dir'" in unknown_key
     assert f"ETCD_BIN={nowhere}: no such file; remedy: set ETCD_BIN" in no_etcd
+
+
+async def test_people_see_what_power_costs_at_each_meter(coordinator, agents):
+    begun = datetime.fromtimestamp(DATA_START_S, UTC).replace(minute=0, second=0)
+    rows = [f"{begun + timedelta(hours=h):%Y-%m-%dT%H:%M},{100 + h}" for h in range(-2, 60)]
+    (coordinator.folder / "price.csv").write_text("\n".join(["t,eur_mwh", *rows]) + "\n")
+    spot = {"id": "spot", "provider": "file", "quantity": "price", "file": "price.csv",
+            "column": "eur_mwh", "unit": "per_mwh"}  # fmt: skip
+    meter = {"id": "m1", "feeds": ["A", "B"], "price": "spot", "losses": {"A": 0.1}}
+    coordinator.configure(grid={"series": [spot], "meter": [meter]})
+    await coordinator.up()
+    connect(agents, coordinator)
+    state = await coordinator.until(lambda s: s["meters"] and s["meters"][0]["peak_w"])
+    (seen,) = state["meters"]
+    assert seen["hourly_per_kwh"][1] - seen["hourly_per_kwh"][0] == pytest.approx(0.001)
+    assert not seen["doubts"]
+    asked = await coordinator.http.get(f"{coordinator.at['rest']}/meters")
+    assert asked.json()[0]["id"] == "m1"
+
+
+async def test_a_meter_of_a_feed_that_the_site_does_not_have_stops_the_start(coordinator):
+    coordinator.configure(grid={"meter": [{"id": "m1", "feeds": ["Z"]}]})
+    await coordinator.start()
+    assert await coordinator.end(None) == 2
+    assert "grid meter m1: feeds: 'Z' is not known" in coordinator.log.read_text()
+
+
+async def test_questions_are_answered_about_the_live_room(coordinator, agents, tmp_path):
+    await coordinator.up()
+    connect(agents, coordinator)
+    await coordinator.until(lambda s: s["feeds"] and s["feeds"][0]["forecast"])
+    words = ("-m", "wattcast_tools.main", "plan", "--what-if", "lose feed B", "--json")
+    live = ("--coordinator", coordinator.at["dashboard"], "--record", str(tmp_path / "room.json"))
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *words, *live, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await child.communicate()
+    answer = json.loads(told)
+    assert child.returncode == (3 if answer["holds"] == "no" else 0)
+    lost_w = {h["feed"]: h["load_w"] for h in answer["before"]}["B"]
+    after_w = {h["feed"]: h["load_w"] for h in answer["after"]}
+    assert lost_w > 100
+    assert set(after_w) == {"A", "C"}
+    kept = from_document(json.loads((tmp_path / "room.json").read_text()), "room.json")
+    assert set(kept.inputs.forecasts) == {s["id"] for s in SITE["server"]}

@@ -19,8 +19,9 @@ from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.results import Counts
+from wattcast_coordinator.store.contract import Counts
 from wattcast_coordinator.topology import graph
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
@@ -56,9 +57,22 @@ class Edges:
 
     def __init__(self):
         self.events, self.sent, self.connected, self.trouble = [], [], set(), None
+        self.audited, self.meters = [], {}
 
-    async def write_event(self, event):
+    def write_event(self, event):
         self.events.append(event)
+
+    def write_audit(self, entry):
+        self.audited.append(entry)
+
+    async def write_workloads(self, rows):
+        self.workload_power = rows
+
+    async def describe(self, meters, at):
+        self.meters = meters
+
+    async def roll_up(self, now):
+        return 0
 
     async def recent_power_w(self, steps):
         return {}
@@ -98,7 +112,8 @@ def parts(edges, tmp_path):
     (tmp_path / "control.toml").write_text(toml_text.dumps(control(began) | quick))
     files = load_control(tmp_path / "control.toml"), load_site(tmp_path / "site.toml")
     fast = DataClock((Segment(began, DATA_START_S, 10 * SPEED),))
-    parts = Parts(*files, fast, Board(), edges, edges, None, edges, edges)
+    prices = Prices(files[0].grid, tmp_path, tmp_path)
+    parts = Parts(*files, fast, Board(), edges, edges, None, edges, edges, prices)
     parts.board.racks["r0"] = "agent-r0"
     return parts
 
@@ -236,11 +251,11 @@ async def test_people_see_what_is_known_and_the_rest_as_unknown(parts, edges):
     view = LiveView(parts)
     at = parts.now()
     edges.connected.add("agent-r0")
-    active = {"active_source": 2.0}
+    active = {"ats.active_source": 2.0}
     parts.board.devices = {
-        "r0-A": DeviceState("r0-A", "pdu", at, Quality.GOOD, {"power_w": 120.0}),
-        "r2-A": DeviceState("r2-A", "pdu", at, Quality.MISSING, {"power_w": math.nan}),
-        "r1-B": DeviceState("r1-B", "pdu", at, Quality.GOOD, {"power_w": 80.0}),
+        "r0-A": DeviceState("r0-A", "pdu", at, Quality.GOOD, {"inlet.1.power_w": 120.0}),
+        "r2-A": DeviceState("r2-A", "pdu", at, Quality.MISSING, {"inlet.1.power_w": math.nan}),
+        "r1-B": DeviceState("r1-B", "pdu", at, Quality.GOOD, {"inlet.1.power_w": 80.0}),
         "r0-ats": DeviceState("r0-ats", "ats", at, Quality.GOOD, active),
     }
     damaged = Intent("m1", IntentKind.MOVE, 3, at, {})

@@ -134,11 +134,13 @@ class Room:
         at = self.now - timedelta(seconds=10)
         out = {
             p.id: DeviceState(p.id, "pdu", at, Quality.GOOD,
-                              {"voltage_v": 0.5 if p.feed in self.dark else 230.0})
+                              {"inlet.1.voltage_v": 0.5 if p.feed in self.dark else 230.0})
             for p in self.site.pdu
         }  # fmt: skip
         for name, source in self.sources.items():
-            out[name] = DeviceState(name, "ats", at, Quality.GOOD, {"active_source": float(source)})
+            out[name] = DeviceState(
+                name, "ats", at, Quality.GOOD, {"ats.active_source": float(source)}
+            )
         return out
 
     def cycle(self, state: State) -> tuple[State, list[Effect]]:

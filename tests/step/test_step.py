@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.ports import (
     AdoptPlan,
@@ -23,6 +23,7 @@ from wattcast_coordinator.ports import (
     StartMove,
     Transfer,
 )
+from wattcast_coordinator.risk.judgement import judge_room
 from wattcast_coordinator.risk.violations import violations
 from wattcast_coordinator.step import State, clear_lockout, step
 from wattcast_coordinator.step.cycle import standing
@@ -66,7 +67,11 @@ def risks(simulated, state):
     inputs = simulated.inputs()
     found = build(simulated.graph, inputs, simulated.decision,
                   standing(state, inputs, simulated.graph, simulated.decision))  # fmt: skip
-    return violations(simulated.graph, found.evidence, Loads(found.evidence), inputs.now)
+    return violations(
+        judge_room(simulated.graph, found.evidence, frozenset(state.lost)),
+        found.evidence,
+        inputs.now,
+    )
 
 
 @pytest.mark.slow
@@ -84,6 +89,13 @@ def test_story_a_ramp_is_forecast_planned_for_and_cured():
     assert {a.move.workload for a in acts(effects) if isinstance(a, StartMove)}
     assert not risks(simulated, state)
     assert len({a.intent for a in acts(effects)}) == len(acts(effects)), "no command twice"
+
+
+def test_each_move_says_what_it_relieves_by_name():
+    _, effects = until_plan(ramp_room())
+    plan = next(e.plan for e in effects if isinstance(e, AdoptPlan))
+    whys = [action.why for action in (*plan.moves, *plan.transfers)]
+    assert any(re.search(r"takes \d+ W off feed [ABC] ", why) for why in whys), whys
 
 
 def test_the_judge_accepts_what_is_planned():
@@ -361,7 +373,8 @@ UNCLEAR = [o for o in Outcome if o not in {Outcome.TRANSFERRED, Outcome.REFUSED}
 def test_a_refused_switch_rests_for_its_dwell_and_is_not_locked():
     simulated = ats_room(Outcome.REFUSED)
     state, effects = simulated.run(4)
-    (first,) = acts(effects)
+    first, *others = acts(effects)
+    assert first.transfer.ats not in {other.transfer.ats for other in others}
     assert not state.locked
     assert "ats_refused" in kinds(effects)
     assert first.transfer.ats in state.resting(simulated.now)

@@ -1,9 +1,19 @@
-"""Run the agent of one rack: read its devices, forecast, report, and obey within interlocks."""
+"""Run the agent of one rack: read its devices, forecast, report, and obey within interlocks.
+
+A technician at the rack holds, releases or commissions a transfer switch with the same command,
+beside the running agent.
+
+examples: wattcast agent rack-r1.toml
+          wattcast agent rack-r1.toml --hold ats-r1
+          wattcast agent rack-r1.toml --commission ats-r1 --witness "J. Doe"
+"""
 
 import argparse
 import logging
 import sys
 from pathlib import Path
+
+from wattcast_core.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--hold", default="", metavar="ATS", help="bar every command to this transfer switch"
     )
     technician.add_argument(
+        "--commission",
+        default="",
+        metavar="ATS",
+        help="prove this transfer switch: there and back, with the loads behind it (minutes)",
+    )
+    parser.add_argument("--witness", default="", metavar="NAME", help="who watches a commissioning")
+    technician.add_argument(
         "--release", default="", metavar="ATS", help="end a hold, and a lock-out after a check"
     )
 
@@ -33,7 +50,11 @@ def run(args: argparse.Namespace) -> int:
     )
     for chatty in ("httpx", "pymodbus", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
-    if args.hold or args.release:
+    if args.commission:
+        if not args.witness:
+            raise ConfigError("--commission needs a witness; add --witness NAME")
+        agent.commission(args.rack, args.commission, args.witness, print)
+    elif args.hold or args.release:
         agent.hold(args.rack, args.hold or args.release, release=bool(args.release))
     else:
         agent.serve(args.rack, args.coordinator)

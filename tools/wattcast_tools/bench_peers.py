@@ -35,7 +35,7 @@ def torch(batch: int) -> Work | None:
     lib.set_num_threads(1)
     nn = lib.nn
     flat = UNITS + NEWEST * len(RECENT) + len(CONTEXT)
-    widths = [(flat, JOINT), (JOINT + len(AHEAD), DECODER), (DECODER, DECODER // 2)]
+    widths = [(flat, JOINT), (JOINT, DECODER), (len(AHEAD), DECODER), (DECODER, DECODER // 2)]
     ends = [(DECODER // 2, len(QUANTILES)), (DECODER // 2, len(QUANTILES) * len(CANDIDATES))]
     members = [
         (nn.LSTM(len(RECENT), UNITS, batch_first=True), [nn.Linear(*w) for w in (*widths, *ends)])
@@ -47,12 +47,10 @@ def torch(batch: int) -> Work | None:
         _, (state, _) = lstm(given["recent"])
         newest = given["recent"][:, -NEWEST:].flatten(1)
         joint = lib.relu(layers[0](lib.cat([state[0], newest, given["context"]], 1)))
-        wide = joint[:, None].expand(-1, HORIZON, -1)
-        step = lib.cat([wide, given["ahead"]], 2)
-        for layer in layers[1:3]:
-            step = lib.relu(layer(step))
-        weight = layers[4](step).unflatten(2, (len(QUANTILES), -1)).softmax(-1)
-        return layers[3](step) + (weight @ given["candidates"][..., None])[..., 0]
+        step = lib.relu(layers[1](joint)[:, None] + layers[2](given["ahead"]))
+        step = lib.relu(layers[3](step))
+        weight = layers[5](step).unflatten(2, (len(QUANTILES), -1)).softmax(-1)
+        return layers[4](step) + (weight @ given["candidates"][..., None])[..., 0]
 
     def work() -> object:
         with lib.inference_mode():
@@ -118,12 +116,10 @@ class _Graph:
     def member(self, k: int) -> str:
         """One network of the ensemble; its answer's name."""
         joint = self._joint(f"m{k}")
-        step = self.add("Concat", [joint, "ahead"], f"m{k}.step", axis=2)
-        width = JOINT + len(AHEAD)
-        for layer, units in enumerate((DECODER, DECODER // 2)):
-            step = self._dense(step, f"m{k}.d{layer}", (width, units), relu=True)
-            width = units
-        count, guesses = len(QUANTILES), len(CANDIDATES)
+        ahead = self._dense("ahead", f"m{k}.ahead", (len(AHEAD), DECODER), relu=False)
+        step = self.add("Relu", [self.add("Add", [joint, ahead], f"m{k}.both")], f"m{k}.step")
+        width, count, guesses = DECODER // 2, len(QUANTILES), len(CANDIDATES)
+        step = self._dense(step, f"m{k}.second", (DECODER, width), relu=True)
         own = self._dense(step, f"m{k}.own", (width, count), relu=False)
         score = self._dense(step, f"m{k}.choice", (width, count * guesses), relu=False)
         score = self._reshaped(score, f"m{k}.scores", (0, 0, count, guesses))
@@ -134,7 +130,7 @@ class _Graph:
         return self.add("Add", [own, copied], f"m{k}.out")
 
     def _joint(self, m: str) -> str:
-        """LSTM, newest steps and context -> [n, HORIZON, JOINT]."""
+        """LSTM, newest steps and context -> [n, 1, DECODER]: the same for all steps ahead."""
         inner = len(RECENT)
         ins = [
             self.add("Transpose", ["recent"], f"{m}.x", perm=[1, 0, 2]),
@@ -155,9 +151,8 @@ class _Graph:
         joined = self.add("Concat", [state, newest, "context"], f"{m}.joined", axis=1)
         width = (UNITS + NEWEST * inner + len(CONTEXT), JOINT)
         joint = self._dense(joined, f"{m}.joint", width, relu=True)
-        one = self._reshaped(joint, f"{m}.one", (0, 1, JOINT))
-        shape = self._kept(f"{m}.wide", np.array([1, HORIZON, JOINT], np.int64))
-        return self.add("Expand", [one, shape], f"{m}.repeated")
+        same = self._dense(joint, f"{m}.same", (JOINT, DECODER), relu=False)
+        return self._reshaped(same, f"{m}.one", (0, 1, DECODER))
 
     def _reshaped(self, ins: str, out: str, shape: tuple[int, ...]) -> str:
         kept = self._kept(f"{out}.shape", np.array(shape, np.int64))

@@ -3,13 +3,15 @@
     python -m wattcast_tools.measured_panels surf RECORDINGS OUT_DIR
     python -m wattcast_tools.measured_panels upm RECORDINGS OUT_DIR
 
-surf: RECORDINGS/surf_lisa/cluster_power_30s.parquet (SURF Lisa, 277 nodes, October 2022): the sum of
-all nodes as one series, CPU from its jobs. upm: RECORDINGS/upm_outlets (Universidad Politecnica de
-Madrid, 2021): six outlets, CPU from the servers' logs. Means over the model's step; what was not
-recorded is missing. The channels that these recordings do not have are missing in every row.
+surf: RECORDINGS/surf_lisa/cluster_power_30s.parquet (SURF Lisa, 277 nodes, October 2022): the sum
+of all nodes as one series, CPU from its jobs. upm: RECORDINGS/upm_outlets (Universidad
+Politecnica de Madrid, 2021): six outlets, CPU from the servers' logs. Means over the model's step;
+what was not recorded is missing. The channels that these recordings do not have are missing in
+every row.
 """
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -55,7 +57,7 @@ def write(out: Path, names: list[str], channels: FloatArray, start_s: float) -> 
         channels: [server, step, (power in W, CPU in %)], NaN = not recorded.
         start_s: epoch seconds of the first step.
     """
-    import pyarrow as pa
+    pa = importlib.import_module("pyarrow")
 
     out.mkdir(parents=True, exist_ok=True)
     steps = channels.shape[1]

@@ -2,54 +2,122 @@
 
 INSTANCE.npz holds the arrays of wattcast_coordinator.topology.instance.Instance. The plan is
 JSON: {"moves": [{"workload", "to", "start_s"}], "ats": [{"node", "source", "start_s"}]}.
-If no plan brings every node within its limits in time, nothing is written and the reason is
-told (exit 3).
+It is written only if every state on the way was proved against every loss. If no plan brings
+every node within its limits in time, the reason is told (exit 3) and PLAN.json does not exist
+afterwards.
 
-example: wattcast plan room.npz --out plan.json --deadline-ms 1000
+The search ends when --patience rounds in a row found nothing cheaper, at the latest with the
+deadline; some 0.1 s are usual for 1000 servers. Patience 0 takes the first plan.
+
+Instead of an instance, --what-if and --maintenance ask about a room: the live one, a recording of
+it, or a site file (exit 0: it would hold, or go; 3: it would not, or no-go, and why).
+
+examples: wattcast plan room.npz --out plan.json
+          wattcast plan room.npz --deadline-ms 60000 --patience 300 --polish-s 20
+          wattcast plan --what-if "lose feed A" --coordinator http://127.0.0.1:7480
+          wattcast plan --what-if "add 20 servers to rack 7" --site site.toml
+          wattcast plan --maintenance "UPS-A 2026-12-01T02:00/06:00" --state room.json
 """
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wattcast_tools import plan_study
+from wattcast_tools.native_stdout import native_stdout_to_stderr
+
 if TYPE_CHECKING:
     from wattcast_coordinator.plan import Solution
+    from wattcast_coordinator.plan.explanation import Explanation
     from wattcast_coordinator.topology.instance import Instance
 
 _REFUSED = 3
+PATIENCE = 12  # rounds; the planner's own default, stated here so that help need not load it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``wattcast plan``."""
-    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz")
+    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz", nargs="?")
     parser.add_argument("--out", type=Path, metavar="PLAN.json", help="write the plan here")
     parser.add_argument(
-        "--deadline-ms", type=float, default=1000.0, help="search at most this long (1000)"
+        "--deadline-ms",
+        type=float,
+        default=1000.0,
+        metavar="N",
+        help="from instance loaded to plan written, at most (1000)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=PATIENCE,
+        metavar="ROUNDS",
+        help=f"stop after so many rounds without a cheaper plan ({PATIENCE})",
+    )
+    parser.add_argument(
+        "--polish-s",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="then search mixed-integer, up to so long a round (0 = not)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the search (default 0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    plan_study.add_arguments(parser)
+
+
+class Deadline:
+    """Tells the search to stop while there is time left to schedule and prove what it found.
+
+    That takes less than half of the time from the start to the first question, in which the
+    problem is compiled and the first goal is found.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s, self._begin_s = limit_s, time.perf_counter()
+        self._first_s: float | None = None
+
+    def __call__(self) -> bool:
+        """Whether to stop now."""
+        if self._first_s is None:
+            self._first_s = self.elapsed_s()
+        return self.elapsed_s() + self._first_s / 2 > self._limit_s
+
+    def elapsed_s(self) -> float:
+        """Since it was made."""
+        return time.perf_counter() - self._begin_s
 
 
 def run(args: argparse.Namespace) -> int:
     """Solve, print and write the plan; 0 = feasible, 3 = refused."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products are small; threads only start up
     import numpy as np
 
-    from wattcast_coordinator.plan import solve
+    from wattcast_coordinator.plan import explain, solve
 
+    if plan_study.asked(args):
+        return plan_study.run(args)
     instance = load_instance(args.instance)
-    begin = time.perf_counter()
-    solution = solve(
-        instance,
-        deadline=lambda: 1000 * (time.perf_counter() - begin) > args.deadline_ms,
-        rng=np.random.default_rng(args.seed),
-    )
-    took_s = time.perf_counter() - begin
-    if solution.feasible and args.out:
-        _write(args.out, plan_json(solution))
-    print(json.dumps(_report(solution, took_s)) if args.json else _table(solution, took_s))
-    return 0 if solution.feasible else _REFUSED
+    deadline = Deadline(args.deadline_ms / 1000)
+    rng = np.random.default_rng(args.seed)
+    with native_stdout_to_stderr():
+        solution = solve(
+            instance,
+            deadline=deadline,
+            rng=rng,
+            patience=args.patience,
+            polish_s=args.polish_s,
+        )
+    accepted = solution.feasible and not solution.standing
+    if args.out:
+        _put(args.out, plan_json(solution) if accepted else None)
+    took_s = deadline.elapsed_s()
+    explanation = explain(instance, solution)
+    show = _report if args.json else _table
+    print(show(solution, explanation, took_s))
+    return 0 if accepted else _REFUSED
 
 
 def load_instance(path: Path) -> "Instance":
@@ -87,45 +155,60 @@ def plan_json(solution: "Solution") -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _write(path: Path, plan: dict[str, Any]) -> None:
+def _put(path: Path, plan: dict[str, Any] | None) -> None:
+    """Write a plan; without one see to it that no old plan is taken for it."""
     from wattcast_core.errors import ConfigError
 
     try:
-        path.write_text(json.dumps(plan, indent=1) + "\n")
+        if plan is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(json.dumps(plan, indent=1) + "\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot write the plan: {error.strerror}") from error
 
 
-def _report(solution: "Solution", took_s: float) -> dict[str, Any]:
+def _refusal(solution: "Solution") -> str:
+    """Why there is no plan; empty if there is one."""
+    reasons = [f"before anything is done, {rule}" for rule in solution.standing]
+    return "; ".join(reasons if solution.feasible else (*solution.why, *reasons))
+
+
+def _report(solution: "Solution", explanation: "Explanation", took_s: float) -> str:
     """What --json prints."""
+    from dataclasses import asdict
+
+    refusal = _refusal(solution)
     facts: dict[str, Any] = {
-        "feasible": solution.feasible,
+        **({"refused": refusal} if refusal else {}),
+        "feasible": not refusal,
         "cost": round(solution.cost, 3),
+        "least_cost": round(solution.bound, 3),
         "makespan_s": round(solution.makespan_s, 3),
         "excess_before_w": round(solution.excess_before_w, 1),
         "excess_after_w": round(solution.excess_after_w, 1),
         "took_ms": round(took_s * 1000, 1),
         "why": solution.why,
         **plan_json(solution),
+        "explanation": asdict(explanation),
     }
-    return facts if solution.feasible else {"refused": "; ".join(solution.why), **facts}
+    return json.dumps(facts)
 
 
-def _table(solution: "Solution", took_s: float) -> str:
+def _table(solution: "Solution", explanation: "Explanation", took_s: float) -> str:
     """What people read."""
-    moves = [(at, f"move workload {w} to server {to}") for w, to, at in solution.moves]
-    transfers = [
-        (at, f"transfer ATS {node} to {'its alternative' if to else 'its parent'}")
-        for node, to, at in solution.ats
+    refusal = _refusal(solution)
+    lines = [f"refused: {refusal}", "the best effort would be:"] if refusal else []
+    lines += [explanation.sentence, explanation.why_now]
+    actions = sorted(explanation.actions, key=lambda action: action.start_s)
+    lines += [f"{action.start_s:9.1f} s  {action.sentence}" for action in actions]
+    lines += [
+        f"  {node.name}: {node.before_w:.0f} W -> {node.after_w:.0f} W of {node.limit_w:.0f} W,"
+        f" P(over) {node.p_before:.3f} -> {node.p_after:.3f}"
+        for node in explanation.nodes
     ]
-    actions = zip([*moves, *transfers], solution.reasons, strict=True)
-    title = "plan" if solution.feasible else "refused; the best effort would be"
-    lines = [f"{title}: {len(solution.moves)} moves, {len(solution.ats)} transfers"]
-    lines += [f"{at:9.1f} s  {text}: {reason}" for (at, text), reason in sorted(actions)]
-    lines += [f"  {line}" for line in solution.why]
     lines.append(
-        f"excess {solution.excess_before_w:.0f} W -> {solution.excess_after_w:.0f} W,"
-        f" cost {solution.cost:.2f}, done after {solution.makespan_s:.0f} s,"
+        f"cost {solution.cost:.2f}, done after {solution.makespan_s:.0f} s,"
         f" found in {took_s * 1000:.0f} ms"
     )
     return "\n".join(lines)

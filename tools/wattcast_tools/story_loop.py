@@ -27,6 +27,7 @@ from wattcast_coordinator.topology import graph
 from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
+from wattcast_core.points import ACTIVE_SOURCE
 from wattcast_core.samples import Quality
 from wattcast_core.signal.familiar import Range
 from wattcast_core.signature import FEATURES, Signature, Tags
@@ -179,12 +180,16 @@ class Loop:
         up, sources = self.story.feeds_up, self.story.sources
         states = [
             DeviceState(
-                p.id, "pdu", now, Quality.GOOD, {"voltage_v": VOLTAGE_V if up[p.feed] else 0.0}
+                p.id,
+                "pdu",
+                now,
+                Quality.GOOD,
+                {"inlet.1.voltage_v": VOLTAGE_V if up[p.feed] else 0.0},
             )
             for p in self.scenario.layout.pdus
         ]
         states += [
-            DeviceState(name, "ats", now, Quality.GOOD, {"active_source": 1.0 + "AB".index(side)})
+            DeviceState(name, "ats", now, Quality.GOOD, {ACTIVE_SOURCE: 1.0 + "AB".index(side)})
             for name, side in sources.items()
         ]
         return {s.device: s for s in states}

@@ -1,7 +1,6 @@
 """Answers of devices give samples and states, each with its quality. Pure."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,11 +8,11 @@ from datetime import datetime
 from wattcast_agent.devices import node_metrics
 from wattcast_agent.devices.decode import Objects, Reading, Words, decode, worst
 from wattcast_configs.profile import Profile
+from wattcast_core import points
 from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality, Sample
 
 Parts = tuple[list[Sample], DeviceState]
-_INLET = re.compile(r"inlet\.\d+\.power_w")
 _MOST = 8  # bad readings named in one problem text
 
 
@@ -51,10 +50,10 @@ def device(
     return _parts(name, profile.kind, at, readings, quality, problem)
 
 
-def host(name: str, answer: Answer, at: datetime, *, full: bool) -> Parts:
-    """Samples and state of a server; ``full``: a quantity it lacks is missing, not left out."""
+def host(name: str, answer: Answer, at: datetime) -> Parts:
+    """Samples and state of a server; a quantity that it lacks is missing, not left out."""
     lacking = Quality.INVALID if answer.garbled else Quality.MISSING
-    readings = {q: Reading(math.nan, lacking) for q in node_metrics.QUANTITIES} if full else {}
+    readings = {q: Reading(math.nan, lacking) for q in node_metrics.QUANTITIES}
     readings |= {q: _checked(v) for q, v in answer.values.items()}
     quality = worst(r.quality for q, r in readings.items() if q in answer.values)
     problem = answer.problem or _blame({q: readings[q] for q in answer.values}, stuck=False)
@@ -71,15 +70,13 @@ def _parts(
 ) -> Parts:
     samples = [Sample(name, q, r.value, at, r.quality) for q, r in readings.items()]
     known = {q: r.value for q, r in readings.items() if math.isfinite(r.value)}
-    inlets = [q for q in readings if _INLET.fullmatch(q)]
-    if inlets and "power_w" not in readings and known.keys() >= set(inlets):
-        known["power_w"] = sum(known[q] for q in inlets)  # what a PDU takes is what its inlets take
     return samples, DeviceState(name, kind, at, quality, known, problem)
 
 
 def _is_loaded(readings: Mapping[str, Reading]) -> bool:
-    power = readings.get("power_w")
-    return power is not None and power.quality is Quality.GOOD and power.value != 0
+    good = {q: r.value for q, r in readings.items() if r.quality is Quality.GOOD}
+    power_w = points.power_w(good)
+    return math.isfinite(power_w) and power_w != 0
 
 
 def _stale(reading: Reading) -> Reading:
@@ -103,5 +100,10 @@ def _blame(readings: Mapping[str, Reading], *, stuck: bool) -> str:
 
 def _alarms(profile: Profile, readings: Mapping[str, Reading]) -> str:
     """What the device itself says is wrong; what is not a good reading has been blamed before."""
-    told = [p.alarm.get(f"{readings[p.quantity].value:g}", "") for p in profile.point if p.alarm]
+    told = [p.alarm.get(_word(p.quantity, readings), "") for p in profile.point if p.alarm]
     return "; ".join(text for text in told if text)
+
+
+def _word(quantity: str, readings: Mapping[str, Reading]) -> str:
+    value = readings[quantity].value
+    return points.words_of(quantity)[int(value)] if math.isfinite(value) else ""

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from wattcast_core.points import WORKLOAD
+
 Series = Mapping[str, list[tuple[str, float]]]  # metric -> (labels, value) of each series
 
 # canonical counter -> metrics whose series are added up
@@ -15,12 +17,20 @@ _COUNTERS = {
     "net_tx_bytes_total": ("node_network_transmit_bytes_total",),
     "disk_read_bytes_total": ("node_disk_read_bytes_total",),
     "disk_write_bytes_total": ("node_disk_written_bytes_total",),
+    "llc_misses_total": ("node_perf_cache_misses_total",),
+    "memory_bandwidth_bytes_total": ("wattcast_memory_bandwidth_bytes_total",),
     "disk_io_total": ("node_disk_reads_completed_total", "node_disk_writes_completed_total"),
 }
 _CPU, _LOAD = "node_cpu_seconds_total", "node_load1"
 _FREQUENCIES = ("node_cpu_scaling_frequency_hertz", "node_cpu_frequency_hertz")
 _MEMORY = ("node_memory_MemAvailable_bytes", "node_memory_MemTotal_bytes")
 _SWAP = ("node_memory_SwapFree_bytes", "node_memory_SwapTotal_bytes")
+
+# What node_exporter calls the parts that give the metrics above.
+COLLECTORS = (
+    *("cpu", "cpufreq", "stat", "loadavg", "meminfo", "vmstat", "pressure"),
+    *("netdev", "diskstats", "textfile", "perf"),
+)
 
 COUNTERS = ("cpu_busy_seconds_total", "cpu_seconds_total", *_COUNTERS)
 GAUGES = ("cpu_freq_mhz", "load1", "memory_used_pct", "swap_used_pct")
@@ -30,6 +40,12 @@ _WANTED = {m for names in _COUNTERS.values() for m in names}
 _WANTED |= {_CPU, _LOAD, *_FREQUENCIES, *_MEMORY, *_SWAP}
 _LINE = re.compile(
     rf"^({'|'.join(sorted(_WANTED, key=len, reverse=True))})(?:\{{([^}}]*)\}})? (\S+)", re.MULTILINE
+)
+# What workload_cgroups.sh writes for the textfile collector.
+_USED = re.compile(
+    r"^wattcast_workload_(cpu_seconds_total|memory_bytes|io_bytes_total)"
+    r'\{workload="([^"]+)"\} (\S+)',
+    re.MULTILINE,
 )
 _IDLE = re.compile(r'mode="(?:idle|iowait)"')
 # The loopback is no network; a mapped or RAID disk would count its parts twice.
@@ -53,7 +69,8 @@ def quantities(text: str) -> dict[str, float]:
     found["load1"] = _sum(series, (_LOAD,))
     found["memory_used_pct"] = _used_pct(series, _MEMORY)
     found["swap_used_pct"] = _used_pct(series, _SWAP)
-    return {name: value for name, value in found.items() if value is not None}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known | {f"{WORKLOAD}{w}.{q}": float(value) for q, w, value in _USED.findall(text)}
 
 
 def _sum(series: Series, metrics: tuple[str, ...]) -> float | None:

@@ -4,8 +4,17 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from wattcast_agent.devices.snmp_login import Login
-from wattcast_core.errors import DataError, MissingExtraError, Refused, Unreachable
+from wattcast_agent.devices.decode import Raw
+from wattcast_agent.devices.login import Login
+from wattcast_agent.devices.reach import nobody_listens
+from wattcast_configs.command import Command
+from wattcast_core.errors import (
+    DataError,
+    LoginRefused,
+    MissingExtraError,
+    Refused,
+    Unreachable,
+)
 
 try:
     import cryptography  # noqa: F401 - without it pysnmp loads, but knows no privacy
@@ -45,6 +54,8 @@ _LOGIN_FAULTS = {
     errind.DecryptionError: "the privacy passphrase or protocol is wrong",
     errind.UnsupportedSecurityLevel: "its user needs other authentication or privacy settings",
     errind.NotInTimeWindow: "its clock of SNMPv3 does not advance; restart the device's agent",
+    errind.UnsupportedMsgProcessingModel: "it does not speak this version of SNMP",
+    errind.UnknownPDUHandler: "it does not speak this version of SNMP",
 }
 
 
@@ -93,7 +104,7 @@ class SnmpPeer:
         self._target = ""
         self._alive = False
 
-    async def get(self, oids: Sequence[str]) -> dict[str, int | str]:
+    async def get(self, oids: Sequence[str]) -> dict[str, Raw]:
         """Values of objects in one request; those the device lacks are not there.
 
         One it cannot give in spite of version 2's rules costs an extra request, not the others.
@@ -117,9 +128,22 @@ class SnmpPeer:
             raise DataError(f"{self.address} answered about other objects than asked for")
         return {oid: _plain(value) for oid, value in found.items() if not _is_absent(value)}
 
-    async def column(self, oid: str, most: int) -> dict[str, int | str]:
+    async def first(self, oids: Sequence[str]) -> dict[str, Raw]:
+        """What stands first at or below each object; what the device lacks is not there.
+
+        Of a table's column that is the first row, of a single object (``.0``) itself.
+        """
+        under = [oid.removesuffix(".0") for oid in oids]
+        _, _, binds = await self._read(cmdgen.BulkCommandGenerator(), under, 0, 1)
+        return {
+            oid: _plain(value)
+            for oid, base, (name, value) in zip(oids, under, binds, strict=False)
+            if f"{name}".startswith(f"{base}.") and not _is_absent(value)
+        }
+
+    async def column(self, oid: str, most: int) -> dict[str, Raw]:
         """Rows of a table's column, at most ``most``: what stands behind the OID -> value."""
-        rows: dict[str, int | str] = {}
+        rows: dict[str, Raw] = {}
         last, ended = oid, False
         while not ended and len(rows) < most:
             status, _, binds = await self._read(cmdgen.BulkCommandGenerator(), [last], 0, _ROWS)
@@ -132,14 +156,15 @@ class SnmpPeer:
             last = told[-1][0] if told else oid
         return dict(list(rows.items())[:most])
 
-    async def set(self, oid: str, value: int) -> None:
-        """Write one integer.
+    async def write(self, command: Command, argument: str) -> None:
+        """Write a named command's integer.
 
         Raises:
             Refused: the device says no; an error status of 0 with an exception value counts so.
             Unreachable: no answer (the write may have happened), or the login is refused.
         """
-        pair = (rfc1902.ObjectName(oid), rfc1902.Integer32(value))
+        oid = command.oid
+        pair = (rfc1902.ObjectName(oid), rfc1902.Integer32(int(command.raw(argument))))
         status, _, binds = await self._ask(cmdgen.SetCommandGenerator(), [pair])
         if status:
             raise Refused(f"{self.address}: {status.prettyPrint()}")
@@ -169,11 +194,11 @@ class SnmpPeer:
                 )
                 indication, status, index, binds = await answer
         except TimeoutError as error:
-            raise self._silence() from error
+            raise await self._silence() from error
         except (PySnmpError, OSError) as error:
             raise Unreachable(f"{self.address}: {error}") from error
         if indication is not None:
-            raise self._fault(indication)
+            raise await self._fault(indication)
         self._alive = True
         return status, int(index), binds
 
@@ -187,18 +212,23 @@ class SnmpPeer:
             self._target = names[0]
         return self._target
 
-    def _silence(self) -> Unreachable:
+    async def _silence(self) -> Unreachable:
         self._target = ""  # its name may mean another address by now
+        if not self._alive and await nobody_listens(self._host, self._port):
+            return Unreachable(
+                f"{self.address} refuses: nothing listens on this UDP port; check the port, and"
+                " whether SNMP is enabled on the device"
+            )
         hint = "user and its rights" if self._login.user else "community"
-        wait = f"no answer within {self._timeout_real_s} s"
+        wait = f"no answer within {self._timeout_real_s:g} s (time-out)"
         return Unreachable(f"{self.address}: {wait}; check power, network, SNMP version and {hint}")
 
-    def _fault(self, indication: Any) -> Unreachable:
+    async def _fault(self, indication: Any) -> Unreachable:
         if isinstance(indication, errind.RequestTimedOut):
-            return self._silence()
+            return await self._silence()
         if type(indication) in _LOGIN_FAULTS:
             why = _LOGIN_FAULTS[type(indication)]
-            return Unreachable(f"{self.address} refuses the SNMP login: {why}")
+            return LoginRefused(f"{self.address} refuses the SNMP login: {why}")
         return Unreachable(f"{self.address}: {indication}; check its SNMP settings")
 
 
@@ -225,8 +255,10 @@ def _is_absent(value: Any) -> bool:
     return isinstance(value, _ABSENT)
 
 
-def _plain(value: Any) -> int | str:
+def _plain(value: Any) -> Raw:
     """A number, or the text of anything else."""
+    if isinstance(value, rfc1902.OctetString):  # digits in a text are no number yet
+        return bytes(value).decode("utf-8", "replace")
     try:
         return int(value)
     except (TypeError, ValueError):

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Iterator, Sequence
 
-from wattcast_agent.devices import snmp_plan
-from wattcast_agent.devices.allowed import named_value
-from wattcast_agent.devices.backoff import Backoff
-from wattcast_agent.devices.decode import Objects
+from wattcast_agent.devices import plan, probe
+from wattcast_agent.devices.allowed import Dwell, named, unmet
+from wattcast_agent.devices.decode import Objects, Raw, decode
+from wattcast_agent.devices.patience import Patience
 from wattcast_agent.devices.snmp import SnmpPeer
-from wattcast_configs.profile import Profile
+from wattcast_configs.profile import Check, Command, Profile
 from wattcast_configs.rack import Device
-from wattcast_core.errors import DataError, Refused, Unreachable
+from wattcast_core.errors import DataError, ForeignDevice, Refused, Unreachable
 
 _LOOK_AGAIN = 600  # polls after which new outlets and sensors are looked for
+_SYSTEM = {"sysDescr": "1.3.6.1.2.1.1.1.0", "sysObjectID": "1.3.6.1.2.1.1.2.0"}
 
 
 class SnmpUnit:
@@ -29,12 +30,12 @@ class SnmpUnit:
 
     def __init__(self, device: Device, profile: Profile, peer: SnmpPeer) -> None:
         self.device = device
-        self.profile = snmp_plan.spread(profile, {})
+        self.profile = plan.spread(profile, {})
         self.notes = ""
         self._family = profile
         self._peer = peer
-        self._backoff = Backoff(device.id)
-        self._why = ""
+        self._patience = Patience(device.id)
+        self._dwell = Dwell()
         self._forget()
 
     async def read(self) -> Objects:
@@ -44,19 +45,13 @@ class SnmpUnit:
             Unreachable: no answer, or not yet to be asked again.
             DataError: it is another device, or its answer cannot be trusted.
         """
-        wait_s = self._backoff.wait_s(time.monotonic())
-        if wait_s > 0:
-            raise Unreachable(f"{self._why}; next try in {wait_s:.1f} s")
-        try:
-            await self._get_to_know()
-            objects = await self._get(snmp_plan.oids_of(self.profile))
-        except (Unreachable, DataError) as error:
-            self._forget()  # what comes back may be another device, or have other firmware
-            self._why = str(error)
-            self._backoff.failed(time.monotonic())
-            raise
-        self._backoff.succeeded()
-        return objects
+        with self._patience.attempt():
+            try:
+                await self._get_to_know()
+                return await self._get(plan.keys_of(self.profile.point))
+            except (Unreachable, DataError):
+                self._forget()  # what comes back may be another device, or have other firmware
+                raise
 
     async def command(self, name: str, argument: str) -> None:
         """Write a named command of the profile and read it back.
@@ -66,7 +61,7 @@ class SnmpUnit:
             Unreachable: no answer; whether it was written is unknown.
             DataError: it said yes, but the value is not there; it may come or not.
         """
-        command, value = named_value(self.device, self.profile, name, argument)
+        command = named(self.device, self.profile, name, argument)
         if not (self._peer.secure or self.device.isolated):
             raise Refused(
                 f"{self.device.id}: writing needs SNMPv3 with auth_key and priv_key, "
@@ -74,22 +69,41 @@ class SnmpUnit:
             )
         try:
             await self._identify()
+            await self._check_requirements(command, argument)
         except (Unreachable, DataError) as error:
             raise Refused(f"{self.device.id}: nothing was written: {error}") from error
+        self._dwell.check(command, argument, time.monotonic())
+        self._dwell.note(command, argument, time.monotonic())
         try:
-            await self._peer.set(command.oid, value)
+            await self._peer.write(command, argument)
         except Refused as error:
             raise Refused(f"{self.device.id} refused {name} {argument}: {error}") from error
         oid = command.read_back or command.oid
         shown = (await self._peer.get([oid])).get(oid)
-        if shown != value:
+        if shown != command.raw(argument):
             raise DataError(f"{self.device.id} took {name} {argument}, but still shows {shown}")
+
+    async def introduce(self) -> str:
+        """What the device says of itself: sysDescr and sysObjectID."""
+        system = await self._peer.get(list(_SYSTEM.values()))
+        names = (name for name, oid in _SYSTEM.items() if oid in system)
+        return ", ".join(f"{name} '{system[_SYSTEM[name]]}'" for name in names)
+
+    async def look(self, _family: Profile, checks: Sequence[Check]) -> dict[Check, Raw | None]:
+        """What the device shows where the checks of a family look."""
+        first: dict[str, Raw] = {}
+        for batch in self._batches(list(dict.fromkeys(check.oid for check in checks))):
+            first |= await self._peer.first(batch)
+        return {check: first.get(check.oid) for check in checks}
+
+    def rest(self) -> None:
+        """Nothing to give back: datagrams hold no connection."""
 
     def _forget(self) -> None:
         self._polls = 0
         self._identified = False
-        self._rows: dict[str, snmp_plan.Rows] = {}
-        self._seen: dict[str, int | str] = {}
+        self._rows: dict[str, plan.Rows] = {}
+        self._seen: dict[str, Raw] = {}
         self._asked: set[str] = set()
 
     async def _get_to_know(self) -> None:
@@ -97,16 +111,21 @@ class SnmpUnit:
             self._polls = (self._polls + 1) % _LOOK_AGAIN
             return
         await self._identify()
-        for column, most in snmp_plan.tables(self._family).items():
+        for column, most in plan.columns(self._family).items():
             if column not in self._rows:
                 self._rows[column] = await self._peer.column(column, most)
-        spread = snmp_plan.spread(self._family, self._rows)
-        await self._see(snmp_plan.units_of(spread))
-        scaled = snmp_plan.scaled(spread, self._seen)
-        await self._see(snmp_plan.oids_of(scaled))
-        if not self._seen:
-            raise DataError(f"{self._peer.address} has no object of profile {self._family.name}")
-        self.profile = snmp_plan.offered(scaled, self._seen)
+        spread = plan.spread(self._family, self._rows)
+        await self._see(plan.units_of(spread))
+        scaled = plan.scaled(spread, self._seen)
+        wanted = plan.keys_of(scaled.point)
+        await self._see(wanted)
+        if self._seen.keys().isdisjoint(wanted):
+            says = probe.introduced(await self.introduce())
+            raise ForeignDevice(
+                f"{self._peer.address} has no object of profile {self._family.name}{says};"
+                " give another profile"
+            )
+        self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1
 
@@ -117,20 +136,24 @@ class SnmpUnit:
             self._asked |= set(batch)
 
     async def _identify(self) -> None:
-        probe = self._family.probe
-        if probe is None or self._identified:
+        if self._identified:
             return
-        shown = (await self._peer.get([probe.oid])).get(probe.oid)
-        if shown is None or not str(shown).startswith(probe.begins):
-            wanted = " or ".join(filter(None, probe.begins)) or "a value"
-            raise DataError(
-                f"{self._peer.address} does not fit profile {self._family.name}: {probe.oid} shows "
-                f"{'nothing' if shown is None else shown}, not {wanted}; give another profile"
-            )
+        seen = await self.look(self._family, self._family.probe)
+        fits = [probe.judge(check, raw) for check, raw in seen.items()]
+        says = await self.introduce() if probe.Fit.CONTRADICTS in fits else ""
+        probe.require(self._family, seen, self._peer.address, says)
         self._identified = True
 
-    async def _get(self, oids: Sequence[str]) -> dict[str, int | str]:
-        objects: dict[str, int | str] = {}
+    async def _check_requirements(self, command: Command, argument: str) -> None:
+        if command.requires:
+            await self._get_to_know()
+            objects = await self._get(plan.keys_of(self.profile.point))
+            problem = unmet(command, argument, decode(self.profile, objects))
+            if problem:
+                raise Refused(f"{self.device.id}: {command.name} {argument}: {problem}")
+
+    async def _get(self, oids: Sequence[str]) -> dict[str, Raw]:
+        objects: dict[str, Raw] = {}
         for batch in self._batches(oids):
             objects |= await self._peer.get(batch)
         return objects

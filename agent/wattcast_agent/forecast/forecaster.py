@@ -1,14 +1,14 @@
 """Signatures of a rack in, one forecast a server out."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
+from wattcast_agent.forecast.past import Past
 from wattcast_agent.forecast.reasons import Doubts, explained
-from wattcast_agent.forecast.trail import Trail
 from wattcast_core.errors import DataError
 from wattcast_core.forecast import QUANTILES, Forecast, Kind
 from wattcast_core.signal import familiar, features, naive, shifts
@@ -16,7 +16,6 @@ from wattcast_core.signal.choice import KINDS, Choice
 from wattcast_core.signal.familiar import Range
 from wattcast_core.signal.features import ModelInput
 from wattcast_core.signal.gaps import BoolArray
-from wattcast_core.signal.history import History
 from wattcast_core.signal.steps import HORIZON, STEP_S, WINDOW
 from wattcast_core.signal.window import SlidingWindow
 from wattcast_core.signature import Signature
@@ -44,6 +43,9 @@ class _Outlook:
 class Forecaster:
     """State of one rack: its windows, a week of power, past forecasts and calibration.
 
+    Attributes:
+        past: what it has seen and learned; changes with every update.
+
     Invariants: a served forecast is finite, at least 0 W and ordered; no issue uses a signature
     that ends after it.
     """
@@ -55,6 +57,7 @@ class Forecaster:
         *,
         learned: Range | None = None,
         stale_steps: int = STALE_STEPS,
+        past: Past | None = None,
     ) -> None:
         """Start empty.
 
@@ -64,14 +67,14 @@ class Forecaster:
             model_id: name of the model behind ``predict``.
             learned: where the model's inputs lay when it learned; None: not known.
             stale_steps: model steps without measured power after which a server gets no forecast.
+            past: of an earlier forecaster of the same rack.
         """
         self._predict = predict
         self._model_id = model_id
         self._learned = learned
         self._stale_steps = stale_steps
         self._window: SlidingWindow | None = None
-        self._trail = Trail()
-        self._history = History()
+        self.past = past or Past()
         self._judged_s = 0.0
         self._model_problem = "" if predict else "no model is loaded"
 
@@ -95,11 +98,7 @@ class Forecaster:
         new = list(signatures)
         if not new:
             return []
-        if self._window is None:
-            self._window = SlidingWindow(new[0].step_s)
-            first_s = min(epoch_s(now), *(epoch_s(signature.at) for signature in new))
-            self._judged_s = first_s // STEP_S * STEP_S
-        window = self._window
+        window = self._window or self._begin(new, now)
         window.place(new, epoch_s(now) + window.step_s)
         outlook: _Outlook | None = None
         for boundary_s in self._boundaries(window.end_s):
@@ -109,6 +108,14 @@ class Forecaster:
         if outlook is None or outlook.end_s < window.end_s:
             outlook = self._outlook(window.cut(window.end_s), window.end_s)
         return list(self._serve(outlook, list(window.servers), now, sampled_real_s))
+
+    def _begin(self, new: Sequence[Signature], now: datetime) -> SlidingWindow:
+        first_s = min(epoch_s(now), *(epoch_s(signature.at) for signature in new))
+        if first_s < self.past.history.end_s - STEP_S:  # kept at another time than it is now
+            self.past = Past()
+        self._judged_s = max(first_s // STEP_S * STEP_S, self.past.history.end_s)
+        self._window = SlidingWindow(new[0].step_s, self.past.servers)
+        return self._window
 
     def _boundaries(self, end_s: float) -> Iterator[float]:
         """Ends of the model steps (aligned to the epoch) passed since the last call."""
@@ -121,14 +128,14 @@ class Forecaster:
 
     def _judge_and_issue(self, window: SlidingWindow, end_s: float) -> _Outlook:
         cut = window.cut(end_s)
-        self._history.record(end_s, cut[:, :, 0])
-        self._trail.judge(end_s, cut[:, -1, 0])
+        self.past.history.record(end_s, cut[:, :, 0])
+        self.past.trail.judge(end_s, cut[:, -1, 0])
         outlook = self._outlook(cut, end_s)
-        self._trail.issue(end_s, outlook.quantiles_w)
+        self.past.trail.issue(end_s, outlook.quantiles_w)
         return outlook
 
     def _outlook(self, cut: FloatArray, end_s: float) -> _Outlook:
-        history_w = self._history.view(end_s, cut[:, :, 0])
+        history_w = self.past.history.view(end_s, cut[:, :, 0])
         inputs = features.build(cut, history_w, np.full(len(cut), end_s))
         strange, by = self._strangeness(inputs)
         raw = np.stack(
@@ -140,7 +147,7 @@ class Forecaster:
         raw[:, np.isfinite(history_w).sum(axis=1) < naive.LEAST_STEPS] = np.nan
         step_w = shifts.find(history_w, inputs.scale_w)
         doubts = Doubts(inputs.age_steps, strange, by, step_w)
-        return _Outlook(end_s, self._trail.calibrated(raw), doubts)
+        return _Outlook(end_s, self.past.trail.calibrated(raw), doubts)
 
     def _strangeness(self, inputs: ModelInput) -> tuple[FloatArray, list[str]]:
         if self._learned is None:
@@ -168,7 +175,7 @@ class Forecaster:
     ) -> Iterator[Forecast]:
         given = np.asarray(np.isfinite(outlook.quantiles_w).all(axis=(2, 3)))
         late = max((epoch_s(now) - outlook.end_s) / STEP_S, 0.0)
-        for row, chosen in enumerate(self._trail.choices(len(servers))):
+        for row, chosen in enumerate(self.past.trail.choices(len(servers))):
             picked = self._available(given[:, row], chosen)
             if picked is None or outlook.doubts.age_steps[row] + late > self._stale_steps:
                 continue

@@ -5,7 +5,7 @@ import importlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from wattcast_core.errors import DataError, MissingExtraError
 from wattcast_core.forecast import QUANTILES
 from wattcast_core.signal.familiar import Range
-from wattcast_core.signal.features import SCHEMA, ModelInput
+from wattcast_core.signal.features import SCHEMA, Float32Array, ModelInput
 from wattcast_core.signal.quantiles import ordered
 from wattcast_core.signal.steps import HORIZON
 from wattcast_core.units import FloatArray
@@ -25,6 +25,7 @@ _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
 )
+_ROWS = 20  # at once: takes less memory than a whole rack would, and hardly more time
 _RETRAIN = "remedy: take the model of this version of Wattcast or train it again (wattcast train)"
 
 
@@ -51,7 +52,12 @@ class LiteRtModel:
         self.id = str(self.metadata.get("id", model.stem))
         self.runtime, runtime = _runtime()
         try:
-            interpreter = runtime.Interpreter(model_content=content, num_threads=1)
+            # Without XNNPACK: it takes 8 MB more, and saves 2 ms a forecast of a rack.
+            interpreter = runtime.Interpreter(
+                model_content=content,
+                num_threads=1,
+                experimental_op_resolver_type=runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
             self._run = interpreter.get_signature_runner()
             (self._output,) = self._run.get_output_details()
         except (ValueError, RuntimeError) as error:
@@ -79,10 +85,21 @@ class LiteRtModel:
         if not len(inputs):
             return np.empty((0, HORIZON, len(QUANTILES)))
         try:
-            out = self._run(**inputs.parts())[self._output]
+            out = [self._run(**part)[self._output] for part in _parts(inputs)]
         except (ValueError, RuntimeError) as error:
             raise DataError(f"{self.id}: {self.runtime} failed: {error}") from error
-        return ordered(np.asarray(out, np.float64))
+        return ordered(np.concatenate(out)[: len(inputs)].astype(np.float64))
+
+
+def _parts(inputs: ModelInput) -> Iterator[dict[str, Float32Array]]:
+    """Inputs by name, _ROWS at a time: one shape, so that the runtime plans its memory once."""
+    whole = -(-len(inputs) // _ROWS) * _ROWS
+    padded = {
+        name: np.concatenate([of, np.zeros((whole - len(of), *of.shape[1:]), np.float32)])
+        for name, of in inputs.parts().items()
+    }
+    for start in range(0, whole, _ROWS):
+        yield {name: of[start : start + _ROWS] for name, of in padded.items()}
 
 
 def _read(path: Path) -> bytes:

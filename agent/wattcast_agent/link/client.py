@@ -15,14 +15,26 @@ import grpc.aio
 from wattcast_agent.link import codec
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.errors import DataError, Unreachable, WattcastError
-from wattcast_core.messages import Ack, CoordinatorMessage, Hello, Rejected, Welcome
+from wattcast_core.messages import (
+    Ack,
+    AgentMessage,
+    Beat,
+    Copied,
+    Copy,
+    Hello,
+    Lease,
+    Rejected,
+    Welcome,
+)
 from wattcast_proto import wire
 from wattcast_proto.v1 import agent_pb2_grpc
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE_REAL_S = 5.0
 _ACK_REAL_S = 15.0  # no acknowledgement for so long: the coordinator hangs
-_BACKOFF_REAL_S = (0.2, 5.0)
+_BACKOFF_REAL_S = (0.2, 3.0)  # the most is less than the time after which a partner takes over
+_BEAT_REAL_S = 1.0
+_BEATS_SINCE = 3  # version of the protocol
 _IN_FLIGHT = 8  # messages sent and not yet acknowledged
 _MESSAGE_BYTES = 512 * 1024
 _JOIN = 64  # spooled batches in one message at most
@@ -72,7 +84,8 @@ class Link:
         outbox: Outbox,
         directory: Directory,
         hello: Callable[[], Hello],
-        inbox: Callable[[AtsCommand | Welcome], None],
+        inbox: Callable[[AtsCommand | Welcome | Lease], None],
+        beat: Callable[[], Beat] | None = None,
     ) -> None:
         """Wire the link.
 
@@ -81,10 +94,15 @@ class Link:
             directory: where coordinators are.
             hello: the first message, made anew for each stream.
             inbox: takes what the coordinator wants.
+            beat: makes what is said every second; None says nothing.
         """
         self._outbox, self._directory, self._hello, self._inbox = outbox, directory, hello, inbox
+        self._make_beat = beat
         self._older = outbox.highest  # batches of an earlier life of this agent are never live
         self._results: deque[CommandResult] = deque(maxlen=100)
+        self._beats: deque[AgentMessage] = deque(maxlen=2)
+        self._copy, self._copy_sent, self._copied = Copy(0, ""), 0, asyncio.Condition()
+        self._copied_number = 0
         self._changed = asyncio.Event()
         self._acked = self._sent = -1
         self._progress = 0.0
@@ -97,6 +115,26 @@ class Link:
     def answer(self, result: CommandResult) -> None:
         """Send the result of a command, now or on the next stream."""
         self._results.append(result)
+        self._changed.set()
+
+    def copy(self, text: str) -> int:
+        """Have the safety state kept for the partner, now or on the next stream; its number."""
+        self._copy = Copy(self._copy.number + 1, text)
+        self._changed.set()
+        return self._copy.number
+
+    async def copied(self, number: int, patience_real_s: float) -> bool:
+        """Whether a copy is kept in etcd; waits for it, but not for ever."""
+        try:
+            async with asyncio.timeout(patience_real_s), self._copied:
+                await self._copied.wait_for(lambda: self._copied_number >= number)
+        except TimeoutError:
+            return False
+        return True
+
+    def say(self, beat: Beat) -> None:
+        """Send a beat out of turn."""
+        self._beats.append(beat)
         self._changed.set()
 
     async def run(self) -> None:
@@ -129,14 +167,15 @@ class Link:
             self._say(f"connected to {address}, token {welcome.token}", logging.INFO)
             self._resume(welcome)
             self._inbox(welcome)
+            ways = [self._receive(call), self._send(call)]
+            if self._make_beat is not None and welcome.version >= _BEATS_SINCE:
+                ways.append(self._beat(self._make_beat))
             async with asyncio.TaskGroup() as group:
-                receiving = group.create_task(self._swallow(self._receive(call)))
-                sending = group.create_task(self._swallow(self._send(call)))
-                await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
-                ended = receiving if receiving.done() else sending
-                receiving.cancel()
-                sending.cancel()
-            raise ended.result()
+                tasks = [group.create_task(self._swallow(way)) for way in ways]
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+            raise done.pop().result()
 
     def _resume(self, welcome: Welcome) -> None:
         """Go on after what is stored.
@@ -151,6 +190,7 @@ class Link:
             self._older = self._outbox.highest
         self._outbox.ack(stored)
         self._acked, self._sent, self._progress = stored, stored, time.monotonic()
+        self._copy_sent = 0
 
     async def _swallow(self, coroutine: Any) -> Exception:
         """Run one direction; its end is an answer, not an exception group."""
@@ -174,13 +214,24 @@ class Link:
             raise DataError("the coordinator's first message is not a Welcome")
         return message
 
+    async def _beat(self, beat: Callable[[], Beat]) -> None:
+        while True:
+            self.say(beat())
+            await asyncio.sleep(_BEAT_REAL_S)
+
     async def _receive(self, call: Any) -> None:
         while (received := await call.read()) is not grpc.aio.EOF:
-            self._take(wire.decode_coordinator(received))
+            message = wire.decode_coordinator(received)
+            if isinstance(message, Copied):
+                async with self._copied:
+                    self._copied_number = max(self._copied_number, message.number)
+                    self._copied.notify_all()
+            else:
+                self._take(message)
         code = await call.code()
         raise Unreachable(f"stream ended, {code.name}: {_brief(await call.details())}")
 
-    def _take(self, message: CoordinatorMessage) -> None:
+    def _take(self, message: Welcome | Ack | AtsCommand | Rejected | Lease) -> None:
         match message:
             case Ack(sequence) if sequence > self._sent:
                 raise DataError(f"acknowledges {sequence}, but {self._sent} was the last sent")
@@ -188,7 +239,7 @@ class Link:
                 self._outbox.ack(sequence)
                 self._acked, self._progress = max(self._acked, sequence), time.monotonic()
                 self._changed.set()
-            case AtsCommand() | Welcome():
+            case AtsCommand() | Welcome() | Lease():
                 self._inbox(message)
             case Rejected(why):
                 raise Unreachable(f"rejected: {why}")
@@ -200,9 +251,7 @@ class Link:
         flying: deque[int] = deque()
         while True:
             self._changed.clear()
-            while self._results:
-                await call.write(wire.encode_agent(self._results[0]))
-                self._results.popleft()
+            await self._send_first(call)
             while flying and flying[0] <= self._acked:
                 flying.popleft()
             rows = self._next(backlog_end) if len(flying) < _IN_FLIGHT else []
@@ -215,6 +264,17 @@ class Link:
                 await call.write(codec.join(rows, live=live))
             else:
                 await self._wait(waiting_for_ack=bool(flying))
+
+    async def _send_first(self, call: Any) -> None:
+        """What goes before batches, so that no backlog delays it."""
+        while self._beats:
+            await call.write(wire.encode_agent(self._beats.popleft()))
+        if self._copy.number > self._copy_sent:
+            self._copy_sent = self._copy.number
+            await call.write(wire.encode_agent(self._copy))
+        while self._results:
+            await call.write(wire.encode_agent(self._results[0]))
+            self._results.popleft()
 
     def _next(self, backlog_end: int) -> list[tuple[int, bytes]]:
         """Batches of the next message: alike in being live, and not too many bytes."""

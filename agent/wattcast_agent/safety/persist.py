@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from wattcast_agent.safety.state import Kept, Phase, Running
+from wattcast_agent.safety.state import Commission, Kept, Phase, Running, Trial
 from wattcast_core.commands import AtsCommand, CommandResult, Outcome
 from wattcast_core.errors import DataError
 
@@ -30,6 +30,9 @@ def load(text: str) -> Kept:
             running={a: _running(r) for a, r in raw["running"].items()},
             transfers={a: tuple(map(_time, times)) for a, times in raw["transfers"].items()},
             lockouts=dict(raw["lockouts"]),
+            preferences=dict(raw["preferences"]),
+            trials={a: _trial(t) for a, t in raw["trials"].items()},
+            commissions={a: _commission(c) for a, c in raw["commissions"].items()},
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
@@ -44,6 +47,14 @@ def _time(text: str) -> datetime:
 
 def _result(raw: dict[str, Any]) -> CommandResult:
     return CommandResult(**{**raw, "outcome": Outcome(raw["outcome"]), "at": _time(raw["at"])})
+
+
+def _trial(raw: dict[str, Any]) -> Trial:
+    return Trial(**{**raw, "since": _time(raw["since"]), "legs": tuple(raw["legs"])})
+
+
+def _commission(raw: dict[str, Any]) -> Commission:
+    return Commission(**{**raw, "at": _time(raw["at"])})
 
 
 def _running(raw: dict[str, Any]) -> Running:

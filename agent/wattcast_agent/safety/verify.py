@@ -1,8 +1,9 @@
 """Read-back: what a command really led to."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from wattcast_agent.safety.limits import Limits
+from wattcast_agent.safety.limits import CONFIRM, CONFIRM_OF, Limits
 from wattcast_agent.safety.reading import Reading
 from wattcast_agent.safety.state import Moment, Phase, Running
 from wattcast_core.commands import Outcome
@@ -13,12 +14,13 @@ _IDLE_SHARE, _IDLE_A = 0.1, 0.3  # what an input that carries nothing may still 
 
 
 def observe(
-    running: Running, reading: Reading | None, moment: Moment, limits: Limits
+    running: Running, readings: Sequence[Reading], moment: Moment, limits: Limits
 ) -> Running | Settled:
-    """Judge the newest reading: the command goes on (perhaps in its next phase) or is settled."""
+    """Judge the last readings: the command goes on (perhaps in its next phase) or is settled."""
+    newest = readings[-1] if readings else None
     if running.phase is Phase.COMMANDED:
-        return _commanded(running, reading, moment, limits)
-    return _verifying(running, reading, moment, limits)
+        return _commanded(running, newest, moment, limits)
+    return _verifying(running, readings, moment, limits)
 
 
 def _commanded(
@@ -49,30 +51,34 @@ def _commanded(
 
 
 def _verifying(
-    running: Running, reading: Reading | None, moment: Moment, limits: Limits
+    running: Running, readings: Sequence[Reading], moment: Moment, limits: Limits
 ) -> Running | Settled:
+    """It moved. For the device's return delay it must stay, and so must the currents."""
+    since = [r for r in readings if r.at > running.since and not r.doubt]
+    if any(r.active == running.command.from_source for r in since):
+        return Outcome.MOVED_THEN_RETURNED, f"went back to {running.command.from_source} by itself"
     due_s = epoch_s(running.since) + limits.return_s
-    overdue = (
-        epoch_s(moment.now) >= due_s
-        and moment.real_s - running.since_real_s >= 2 * limits.deadline_real_s
-    )
-    if reading is not None and not reading.doubt and reading.at > running.since:
-        if reading.active == running.command.from_source:
-            return Outcome.MOVED_THEN_RETURNED, f"went back to {reading.active} by itself"
-        if reading.active and epoch_s(reading.at) >= due_s:
-            why = _disagreement(reading, running.command.to_source)
-            return (Outcome.UNKNOWN, why) if why else (Outcome.TRANSFERRED, "")
-    if overdue:
-        return Outcome.UNKNOWN, "moved, but no trusted reading came after the return delay"
+    if since and since[-1].active and epoch_s(since[-1].at) >= due_s:
+        if against := contradiction(since[-1], running.command.to_source):
+            return Outcome.UNKNOWN, against
+        if sum(not contradiction(r, running.command.to_source) for r in since) >= CONFIRM:
+            return Outcome.TRANSFERRED, ""
+    patience_s = 2 * CONFIRM_OF * moment.poll_s
+    waited_real_s = moment.real_s - running.since_real_s
+    if epoch_s(moment.now) >= due_s + patience_s and waited_real_s >= 2 * limits.deadline_real_s:
+        return Outcome.UNKNOWN, "moved, but too few trusted readings came after the return delay"
     return running
 
 
-def _disagreement(reading: Reading, to_source: str) -> str:
-    """Currents on both inputs must tell the same as the active source."""
-    left_a = sum(s.current_a for name, s in reading.sources.items() if name != to_source)
+def contradiction(reading: Reading, active: str) -> str:
+    """Why a reading does not show this source active, by its word and by both input currents."""
+    if reading.active != active:
+        return f"active source reads {reading.active or 'none'}"
+    idle = {name: source for name, source in reading.sources.items() if name != active}
+    left_a = sum(source.current_a for source in idle.values())
     if left_a <= max(_IDLE_A, _IDLE_SHARE * reading.output_a):
         return ""
-    return f"active source reads {to_source}, but {left_a:.1f} A flow on the other input"
+    return f"active source reads {active}, but {left_a:.1f} A flow on the other input"
 
 
 def _with(running: Running, why: str) -> str:

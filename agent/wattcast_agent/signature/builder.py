@@ -1,20 +1,22 @@
 """Collects samples and closes steps."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
 
 from wattcast_agent.signature.layout import HostSpec, Layout
 from wattcast_agent.signature.rates import Increase, increase
-from wattcast_agent.signature.vector import AIR, COUNTERS, GAUGES, values
+from wattcast_agent.signature.vector import AIR, COUNTERS, GAUGES, is_air, values
 from wattcast_core.samples import Quality, Sample
 from wattcast_core.signature import Signature
 from wattcast_core.units import epoch_s, from_epoch_s
 
 _WORST = (Quality.GOOD, Quality.STALE, Quality.INVALID, Quality.MISSING)
 _MAX_GAP_STEPS = 64  # a longer absence leaves no row a step: the store sees the gap itself
+
+_ELECTRIC = {"cords_v": "voltage_v", "cords_a": "current_a", "cords_pf": "power_factor"}
 
 Key = tuple[str, str]
 Points = dict[float, float]  # epoch s -> value; a dict drops duplicates
@@ -25,18 +27,19 @@ class _Open:
     """What was read in one open step."""
 
     points: dict[Key, Points] = field(default_factory=dict)
-    worst: dict[str, Quality] = field(default_factory=dict)  # meter -> worst quality of its power
+    worst: dict[Key, Quality] = field(default_factory=dict)
 
     def add(self, sample: Sample, at_s: float) -> None:
         if sample.usable:
             key = (sample.source, sample.quantity)
             self.points.setdefault(key, {}).setdefault(at_s, sample.value)
-        elif sample.quantity == "power_w":
-            before = self.worst.get(sample.source, Quality.GOOD)
-            self.worst[sample.source] = max(before, sample.quality, key=_WORST.index)
+        else:
+            key = (sample.source, sample.quantity)
+            before = self.worst.get(key, Quality.GOOD)
+            self.worst[key] = max(before, sample.quality, key=_WORST.index)
 
-    def mean(self, source: str, quantity: str) -> float:
-        points = self.points.get((source, quantity))
+    def mean(self, key: Key) -> float:
+        points = self.points.get(key)
         return fmean(points.values()) if points else math.nan
 
 
@@ -57,6 +60,7 @@ class Builder:
         self._layout, self._step_s = layout, step_s
         self._hosts = frozenset(h.id for h in layout.hosts)
         self._meters = {cord: meter for meter, cord in layout.cords.items()}
+        self._electric = {_beside(m, q) for m in layout.cords for q in _ELECTRIC.values()}
         self._open: dict[int, _Open] = {}
         self._closed: int | None = None
         self._carry: dict[Key, tuple[float, float]] = {}
@@ -96,8 +100,8 @@ class Builder:
         return signatures
 
     def _signature(self, host: HostSpec, index: int, step: _Open) -> Signature:
-        meters = [self._meters.get((host.id, cord), "") for cord in range(host.cords)]
-        cords_w = tuple(step.mean(meter, "power_w") for meter in meters)
+        meters = [self._meters.get((host.id, cord), ("", "")) for cord in range(host.cords)]
+        cords_w = tuple(step.mean(meter) for meter in meters)
         qualities = [
             Quality.GOOD if math.isfinite(w) else step.worst.get(meter, Quality.MISSING)
             for meter, w in zip(meters, cords_w, strict=True)
@@ -108,12 +112,13 @@ class Builder:
             step_s=self._step_s,
             cords_w=cords_w,
             values=values(
-                lambda quantity: step.mean(host.id, quantity),
+                lambda quantity: step.mean((host.id, quantity)),
                 lambda quantity: self._counted(step, (host.id, quantity)),
                 lambda quantity: self._air(step, quantity),
             ),
             tags=host.tags,
             quality=max(qualities, key=_WORST.index, default=Quality.MISSING),
+            **{name: _means(step, meters, quantity) for name, quantity in _ELECTRIC.items()},
         )
 
     def _counted(self, step: _Open, key: Key) -> Increase:
@@ -122,15 +127,27 @@ class Builder:
         return increase([*carried, *points], 2 * self._step_s)
 
     def _air(self, step: _Open, quantity: str) -> float:
-        read = [step.mean(s, q) for s, q in step.points if q == quantity and s not in self._hosts]
+        read = [step.mean(key) for key in step.points if is_air(key[1], quantity)]
         return fmean(read) if read else math.nan
 
     def _wanted(self, sample: Sample) -> bool:
         if sample.source in self._hosts:
             return sample.quantity in COUNTERS or sample.quantity in GAUGES
-        if sample.source in self._layout.cords:
-            return sample.quantity == "power_w"
-        return sample.quantity in AIR.values()
+        key = (sample.source, sample.quantity)
+        if key in self._layout.cords or key in self._electric:
+            return True
+        return any(is_air(key[1], q) for q in AIR.values())
 
     def _index(self, at: datetime) -> int:
         return int(epoch_s(at) // self._step_s)
+
+
+def _beside(meter: Key, quantity: str) -> Key:
+    """The reading of a quantity where the meter reads power."""
+    return meter[0], meter[1].removesuffix("power_w") + quantity
+
+
+def _means(step: _Open, meters: Sequence[Key], quantity: str) -> tuple[float, ...]:
+    """Mean of a quantity at each cord; nothing where it is read at none."""
+    means = tuple(step.mean(_beside(meter, quantity)) for meter in meters)
+    return () if all(map(math.isnan, means)) else means

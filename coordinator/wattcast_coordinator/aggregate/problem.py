@@ -1,6 +1,7 @@
 """From forecasts of servers to a planning problem over workloads.
 
-A server's idle power stays with it; its dynamic power is split over its workloads by nominal CPU.
+A server's idle power stays with it; its dynamic power is split over its workloads by what they use
+(see ``attribution``), or by nominal CPU where that is not known.
 A server without workloads (switches, appliances, empty hosts) carries its own load as a nameless
 workload that cannot move. A workload in motion counts in full on both servers.
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate import supply, workloads
+from wattcast_coordinator.aggregate.cooling import allowance_w
 from wattcast_coordinator.aggregate.correlation import Correlation, estimate
 from wattcast_coordinator.aggregate.outlook import look
 from wattcast_coordinator.aggregate.standing import Standing
@@ -63,7 +65,7 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
     outlook = look(graph, inputs, decision, standing.shifts)
     unknown = _named(graph, ~outlook.known)
     frozen = standing.frozen.union(*(graph.feeds_of(name) for name in unknown))
-    open_servers = outlook.fresh & ~_supplied_by(graph, frozen)
+    open_servers = outlook.fresh & ~graph.supplied_by(frozen)
     loads = workloads.place(graph, inputs, standing, open_servers)
     targets = open_servers & ~np.isin(graph.servers, list(standing.no_target | standing.lost))
     targets &= ~np.isin(graph.servers, supply.dark(graph, standing.lost))
@@ -73,13 +75,15 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
     )
     arrays: dict[str, Any] = {
         **supply.arrays(graph, standing, frozen, workloads.disturbance(graph, loads)),
+        "price_per_kwh": supply.prices(graph, inputs.price_per_kwh),
         **workloads.capacity(graph, loads, targets),
         **workloads.demand(graph, loads, decision.bandwidth_mib_s / inputs.speed),
         **_scalars(graph, inputs, decision, steps=outlook.mean_w.shape[1]),
         **_caution(decision, standing),
+        "rack_cooling_w": allowance_w(graph, inputs, outlook.mean_w),
     }
     sure, doubtful = (
-        workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt)
+        workloads.watts(graph, outlook, loads, correlation, names, doubt=doubt, usage=inputs.usage)
         for doubt in (False, True)
     )
     return Problem(
@@ -95,11 +99,6 @@ def build(graph: Graph, inputs: Inputs, decision: Decision, standing: Standing) 
 
 def _named(graph: Graph, which: BoolArray) -> tuple[str, ...]:
     return tuple(graph.servers[i] for i in np.flatnonzero(which))
-
-
-def _supplied_by(graph: Graph, feeds: frozenset[str]) -> BoolArray:
-    """[S] servers that any of the feeds can supply."""
-    return np.asarray(graph.reach[:, [graph.node[f] for f in sorted(feeds)]].any(1))
 
 
 def _main_application(graph: Graph, loads: workloads.Loads, names: list[str]) -> IntArray:

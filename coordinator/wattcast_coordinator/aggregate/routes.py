@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
+from wattcast_coordinator.topology.network import levels
 from wattcast_core.units import FloatArray
 
 
@@ -78,18 +79,6 @@ def tally(index: IntArray, values: FloatArray, count: int) -> FloatArray:
     return np.asarray(np.bincount(index, values, count), np.float64)
 
 
-def behind_ats(instance: Instance, ats: IntArray) -> BoolArray:
-    """[ATS, S] whether a server can be fed through each of the given ATS nodes."""
-    through = np.zeros((len(instance.node_parent), len(ats)), bool)
-    through[ats, np.arange(len(ats))] = True
-    for node, sources in enumerate(zip(instance.node_parent, instance.node_alt, strict=True)):
-        for source in sources:
-            if source >= 0:
-                through[node] |= through[source]
-    cords = instance.server_cord
-    return np.asarray((through[cords] & (cords >= 0)[..., None]).any(1).T)
-
-
 def _trees(instance: Instance, ats_source: IntArray) -> tuple[IntArray, BoolArray, BoolArray]:
     """Effective parent, liveness, and whether the way up differs from the intact one, [1+K, N]."""
     cases = 1 + len(instance.contingency)
@@ -98,7 +87,7 @@ def _trees(instance: Instance, ats_source: IntArray) -> tuple[IntArray, BoolArra
     live = np.ones((cases, count), bool)
     live[np.arange(1, cases), instance.contingency] = False
     rerouted = np.zeros((cases, count), bool)
-    for nodes in _levels(instance):
+    for nodes in levels(instance.node_parent, instance.node_alt):
         ats = nodes[instance.node_alt[nodes] >= 0]
         pair = np.stack([instance.node_parent[ats], instance.node_alt[ats]])
         first = np.take_along_axis(pair, ats_source[None, ats], 0)[0]
@@ -111,17 +100,8 @@ def _trees(instance: Instance, ats_source: IntArray) -> tuple[IntArray, BoolArra
     return parent, live, rerouted
 
 
-def _levels(instance: Instance) -> list[IntArray]:
-    """Nodes grouped so that each one's sources stand in an earlier group."""
-    depth = np.zeros(len(instance.node_parent) + 1, np.int64)
-    depth[-1] = -1  # what index -1, "no source", reads
-    for node in range(len(depth) - 1):
-        depth[node] = 1 + max(depth[instance.node_parent[node]], depth[instance.node_alt[node]])
-    return [np.flatnonzero(depth[:-1] == level) for level in range(int(depth.max()) + 1)]
-
-
 def _fractions(cords: IntArray, shares: FloatArray, live: BoolArray) -> FloatArray:
-    """[1+K, S, 2] share of each cord when dead cords hand theirs to the live ones."""
+    """[1+K, S, C] share of each cord when dead cords hand theirs to the live ones."""
     up = (cords >= 0) & live[:, cords]
     weight = shares * up
     standby = (weight.sum(2) < 1e-9) & up.any(2)
@@ -143,7 +123,7 @@ def _walk(
 ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
     """(case, node, server, fraction) of every node on every live cord's way up."""
     steps = []
-    for cord in (0, 1):
+    for cord in range(cords.shape[1]):
         used = share[:, cord] > 0
         at, on, who, part = cords[used, cord], case[used], server[used], share[used, cord]
         while len(at):

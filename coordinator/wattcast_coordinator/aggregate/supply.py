@@ -1,11 +1,14 @@
 """The power side of a problem: nodes, limits, cords and switches as they stand now."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from wattcast_coordinator.aggregate.standing import Standing
-from wattcast_coordinator.topology.graph import ATS, FEED, Graph
+from wattcast_coordinator.topology.compiled import compile_room
+from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
 
@@ -23,44 +26,57 @@ def arrays(
         frozen: feeds on which nothing may be done.
         disturbed: [S] cost of disturbing everything on a server.
     """
-    dead = np.isin(graph.nodes, list(standing.lost))
-    parent, alt = _switched(graph, dead)
-    for node in np.flatnonzero(graph.kind != FEED):
-        dead[node] |= dead[parent[node]]
+    parent, alt, dead = _switched(graph, standing.lost)
     cord = np.where(dead[graph.cord] & (graph.cord >= 0), -1, graph.cord)
     one_loss = bool(standing.lost)
+    positions = _positions(graph, standing, alt)
     return {
         "node_parent": parent,
         "node_alt": alt,
         "node_kind": graph.kind,
-        "ats_source": _positions(graph, standing, alt),
+        "ats_source": positions,
         "limit_base_w": graph.limit_n1_w if one_loss else graph.limit_base_w,
         "limit_n1_w": graph.limit_n1_w,
-        "price_per_kwh": graph.price_per_kwh,
         "ats_cost": _costs(graph, standing, frozen, disturbed),
         "server_cord": cord,
         "server_share": np.where(cord >= 0, graph.share, 0.0),
-        "contingency": np.zeros(0, np.int64) if one_loss else _contingencies(graph),
+        "contingency": np.zeros(0, np.int64) if one_loss else _contingencies(graph, positions),
     }
 
 
+def prices(graph: Graph, known: Mapping[str, float]) -> FloatArray:
+    """[N] money a kWh at the feeds: as their meters say, else as the site file; never below 0.
+
+    A price that is missing or no number is never taken for 0.
+    """
+    out = np.zeros(len(graph.nodes))
+    for feed in graph.feeds:
+        node = root = graph.node[feed]
+        while graph.parent[root] >= 0:
+            root = int(graph.parent[root])
+        price = known.get(feed, math.nan)
+        out[node] = max(price if math.isfinite(price) else graph.price_per_kwh[root], 0.0)
+    return out
+
+
 def dark(graph: Graph, lost: frozenset[str]) -> tuple[str, ...]:
-    """Servers that no live feed can supply."""
-    return tuple(name for name in graph.servers if graph.feeds_of(name) <= lost)
+    """Servers that nothing live can supply."""
+    _, _, dead = _switched(graph, lost)
+    live = np.asarray(((graph.cord >= 0) & ~dead[graph.cord]).any(1))
+    return tuple(name for name, on in zip(graph.servers, live, strict=True) if not on)
 
 
-def _switched(graph: Graph, dead_feeds: BoolArray) -> tuple[IntArray, IntArray]:
-    """Parent and alternative of each node: a switch with a dead source has only the other."""
-    dead = dead_feeds.copy()
-    pdus = np.flatnonzero((graph.kind != FEED) & (graph.kind != ATS))
-    dead[pdus] = dead[graph.parent[pdus]]
+def _switched(graph: Graph, lost: frozenset[str]) -> tuple[IntArray, IntArray, BoolArray]:
+    """Parent, alternative and death of each node; a switch with a dead source has the other."""
+    dead = np.isin(graph.nodes, list(lost))
     parent, alt = graph.parent.copy(), graph.alt.copy()
-    for node in np.flatnonzero(graph.kind == ATS):
-        if dead[parent[node]] and not dead[alt[node]]:
+    for node in range(len(dead)):
+        if alt[node] >= 0 and dead[parent[node]] and not dead[alt[node]]:
             parent[node], alt[node] = alt[node], -1
-        elif dead[alt[node]]:
+        elif alt[node] >= 0 and dead[alt[node]]:
             alt[node] = -1
-    return parent, alt
+        dead[node] |= parent[node] >= 0 and dead[parent[node]]
+    return parent, alt, dead
 
 
 def _positions(graph: Graph, standing: Standing, alt: IntArray) -> IntArray:
@@ -77,7 +93,7 @@ def _costs(
     graph: Graph, standing: Standing, frozen: frozenset[str], disturbed: FloatArray
 ) -> FloatArray:
     """[N] 2 + 1 % x outage weight 100 x disturbance of what hangs on it; infinite = not allowed."""
-    out = np.zeros(len(graph.nodes))
+    out = np.where(graph.alt >= 0, np.inf, 0.0)  # ties, boards and STS are never commanded
     for ats in graph.site.ats:
         node = graph.node[ats.id]
         known = ats.id in standing.ats
@@ -88,11 +104,10 @@ def _costs(
     return out
 
 
-def _contingencies(graph: Graph) -> IntArray:
-    """Every feed, and the rack PDUs of servers whose cords both hang on one feed."""
-    extra = set()
-    for row, server in enumerate(graph.site.server):
-        leaves = {int(c) for c in graph.cord[row] if c >= 0}
-        if len(leaves) == 2 and len(graph.feeds_of(server.id)) == 1:
-            extra |= {leaf for leaf in leaves if graph.kind[leaf] != ATS}
-    return np.array([*range(len(graph.feeds)), *sorted(extra)], dtype=np.int64)
+def _contingencies(graph: Graph, positions: IntArray) -> IntArray:
+    """Every feed, and every other single loss that is not covered by one further up."""
+    room = compile_room(graph, (), positions)
+    kept = np.unique(room.matrices.case[room.matrices.kept]) - 1
+    lose = [room.contingencies[case].lose for case in kept]
+    needed = {graph.node[names[0]] for names in lose if len(names) == 1}
+    return np.array(sorted(needed | {graph.node[feed] for feed in graph.feeds}), dtype=np.int64)

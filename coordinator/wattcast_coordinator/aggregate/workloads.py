@@ -1,16 +1,17 @@
 """The load side of a problem: which workload draws what, where, and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wattcast_configs.site import Workload
+from wattcast_coordinator.aggregate.attribution import use_shares
 from wattcast_coordinator.aggregate.correlation import Correlation
 from wattcast_coordinator.aggregate.outlook import Outlook
 from wattcast_coordinator.aggregate.standing import Standing
-from wattcast_coordinator.ports import Inputs, MoveState
+from wattcast_coordinator.ports import Inputs, MoveState, Usage
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
@@ -135,6 +136,7 @@ def watts(
     applications: Sequence[str],
     *,
     doubt: bool,
+    usage: Mapping[str, Usage],
 ) -> dict[str, Any]:
     """Means and deviations of the workloads, and the servers' idle power.
 
@@ -148,9 +150,10 @@ def watts(
         correlation: of the servers' deviations.
         applications: names of the factors after the common one.
         doubt: count the doubt about carried loads.
+        usage: what workloads use, where it is known; else nominal CPU stands for it.
     """
     idle_w = np.minimum(graph.idle_w, outlook.mean_w.min(1))
-    part = _parts(loads, len(graph.servers))
+    part = _parts(loads, len(graph.servers), usage)
     growth = _growth(outlook.sigma_w)
     sigma_w = np.sqrt(((outlook.sigma_w / growth) ** 2).mean(1))
     doubt_w = outlook.doubt_w / growth.mean() * doubt
@@ -169,11 +172,16 @@ def watts(
     }
 
 
-def _parts(loads: Loads, servers: int) -> FloatArray:
-    """[W] share of each row in its server's dynamic power, by nominal CPU; twins have none."""
+def _parts(loads: Loads, servers: int, usage: Mapping[str, Usage]) -> FloatArray:
+    """[W] share of each row in its server's dynamic power, by use or nominal CPU; twins none."""
     need = np.array([max(row.workload.cpu, 1e-6) for row in loads.rows]) * loads.original
     total = np.bincount(loads.server, need, servers)
-    return np.asarray(need / np.maximum(total[loads.server], 1e-12))
+    part = np.asarray(need / np.maximum(total[loads.server], 1e-12))
+    for server in {row.server for row in loads.rows if row.name in usage}:
+        here = np.flatnonzero((loads.server == server) & loads.original)
+        used = [usage.get(loads.rows[place].name, Usage()) for place in here]
+        part[here] = use_shares(part[here], used)
+    return part
 
 
 def _growth(sigma_w: FloatArray) -> FloatArray:

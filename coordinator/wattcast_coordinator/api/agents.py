@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
@@ -13,12 +12,16 @@ import grpc.aio
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.errors import ConfigError, DataError, WattcastError
 from wattcast_core.messages import (
-    PROTOCOL_VERSION,
+    SPOKEN_VERSIONS,
     Ack,
     AgentMessage,
     Batch,
+    Beat,
     CoordinatorMessage,
+    Copied,
+    Copy,
     Hello,
+    Lease,
     Rejected,
     Welcome,
 )
@@ -29,6 +32,7 @@ from wattcast_proto.v1.agent_pb2 import AgentMessage as WireUp
 from wattcast_proto.v1.agent_pb2 import CoordinatorMessage as WireDown
 
 _log = logging.getLogger(__name__)
+_SEEN = 16  # batches of an agent that may wait for the database; agents send 8 at a time
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second coordinator would silently share the port
     ("grpc.max_receive_message_length", 16 << 20),
@@ -43,11 +47,20 @@ class AgentHandler(Protocol):
     async def on_hello(self, hello: Hello) -> Welcome | Rejected:
         """Answer an agent whose version and features fit."""
 
-    async def on_batch(self, agent: str, batch: Batch) -> None:
+    async def see(self, agent: str, batch: Batch) -> Batch:
+        """Take note of a batch as it comes; returns what of it shall be kept."""
+
+    async def keep(self, agent: str, batch: Batch) -> None:
         """Return when the batch is durable; it is acknowledged then."""
 
     async def on_result(self, result: CommandResult) -> None:
         """Take note of what became of a command."""
+
+    async def on_beat(self, agent: str, beat: Beat) -> Lease | None:
+        """Who reads the agent's rack; None if that cannot be told now."""
+
+    async def on_copy(self, agent: str, copy: Copy) -> bool:
+        """Keep a rack's safety state; True when it is in etcd."""
 
     async def on_gone(self, agent: str) -> None:
         """Take note that an agent's stream ended."""
@@ -67,10 +80,14 @@ class _Link:
 
     agent: str = ""
     outgoing: asyncio.Queue[CoordinatorMessage | _End] = field(default_factory=asyncio.Queue)
+    seen: asyncio.Queue[Batch] = field(default_factory=lambda: asyncio.Queue(_SEEN))
 
 
 class AgentServer(agent_pb2_grpc.AgentLinkServicer):
-    """Serves AgentLink; batches of one agent are handled in order, agents beside each other."""
+    """Serves AgentLink; batches of one agent are kept in order, agents beside each other.
+
+    What an agent says is seen as it comes, also while an earlier batch waits for the database.
+    """
 
     def __init__(self, handler: AgentHandler) -> None:
         self._handler = handler
@@ -119,24 +136,26 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
     ) -> AsyncIterator[WireDown]:
         """Serve one agent until either side ends the stream."""
         link = _Link()
-        reading = asyncio.create_task(self._read(request_iterator, link))
+        work = (self._serve(request_iterator, link), self._keep(link))
+        tasks = [asyncio.create_task(self._guard(each, link)) for each in work]
         end = _End(grpc.StatusCode.OK, "")
         try:
             while not isinstance(message := await link.outgoing.get(), _End):
                 yield wire.encode_coordinator(message)
             end = message
         finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._forget(link)
         if end.code is not grpc.StatusCode.OK:
             await context.abort(end.code, end.why)
 
-    async def _read(self, requests: AsyncIterator[WireUp], link: _Link) -> None:
+    async def _guard(self, work: Coroutine[None, None, None], link: _Link) -> None:
+        """The end of any direction is the end of the stream."""
         end = _End(grpc.StatusCode.OK, "")
         try:
-            await self._serve(requests, link)
+            await work
         except (DataError, ValueError, OverflowError) as error:
             end = _End(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except WattcastError as error:
@@ -179,14 +198,25 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
     async def _take(self, message: AgentMessage, link: _Link) -> None:
         match message:
             case Batch():
-                await self._handler.on_batch(link.agent, message)
-                link.outgoing.put_nowait(Ack(message.sequence))
+                await link.seen.put(await self._handler.see(link.agent, message))
             case CommandResult():
                 await self._handler.on_result(message)
+            case Beat():
+                if (lease := await self._handler.on_beat(link.agent, message)) is not None:
+                    link.outgoing.put_nowait(lease)
+            case Copy():
+                if await self._handler.on_copy(link.agent, message):
+                    link.outgoing.put_nowait(Copied(message.number))
             case Hello():
                 raise DataError(f"agent {link.agent}: a second Hello on the same stream")
             case _:
                 assert_never(message)
+
+    async def _keep(self, link: _Link) -> None:
+        while True:
+            batch = await link.seen.get()
+            await self._handler.keep(link.agent, batch)
+            link.outgoing.put_nowait(Ack(batch.sequence))
 
     async def _forget(self, link: _Link) -> None:
         if self._links.get(link.agent) is link:
@@ -197,10 +227,11 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
 def _misfit(hello: Hello) -> str:
     if not hello.agent:
         return "the Hello names no agent; remedy: set the agent's id in its rack file"
-    if PROTOCOL_VERSION not in hello.versions:
+    if not set(SPOKEN_VERSIONS) & set(hello.versions):
         theirs = ", ".join(map(str, hello.versions)) or "none"
+        ours = ", ".join(map(str, SPOKEN_VERSIONS))
         return (
-            f"agent {hello.agent} speaks protocol {theirs}, this coordinator {PROTOCOL_VERSION};"
+            f"agent {hello.agent} speaks protocol {theirs}, this coordinator {ours};"
             " remedy: upgrade the older of the two"
         )
     if hello.features != FEATURES:

@@ -27,6 +27,14 @@ def render(state: State) -> str:
             [({"agent": a.id}, float(a.connected)) for a in agents],
         ),
         "leader_token": ("Fencing token of the leader.", [({}, state.leader.token)]),
+        "meter_price_per_kwh": (
+            "Money a kWh through a meter in the coming hour, with carbon.",
+            [({"meter": m.id}, m.hourly_per_kwh[0]) for m in state.meters if m.hourly_per_kwh],
+        ),
+        "meter_peak_watts": (
+            "Highest mean of the month through a meter.",
+            [({"meter": m.id}, m.peak_w) for m in state.meters],
+        ),
         "store_rows": ("Rows in the signature database.", [({}, state.store.rows)]),
     }
     lines = [line for name, (text, values) in gauges.items() for line in _gauge(name, text, values)]

@@ -20,7 +20,9 @@ from wattcast_coordinator.api.view import (
     CommandView,
     EventView,
     FeedView,
+    JobView,
     LeaderView,
+    MeterView,
     MigrationView,
     Number,
     ServerView,
@@ -76,6 +78,8 @@ def _snapshots(view: View) -> APIRouter:
         "migrations": MigrationView,
         "commands": CommandView,
         "agents": AgentView,
+        "meters": MeterView,
+        "jobs": JobView,
     }
     for name, kind in parts.items():
         _add_list(api, view, name, kind)
@@ -113,6 +117,17 @@ def _stored(view: View) -> APIRouter:
     @api.get("/events", response_model=tuple[EventView, ...])
     async def events(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> object:
         return await view.events(limit)
+
+    @api.get("/recording", responses={503: {"description": "no decision cycle yet"}})
+    async def recording() -> JSONResponse:
+        """The room as the last decision cycle saw it, for ``wattcast plan --what-if``."""
+        document = await view.recording()
+        if document is None:
+            raise HTTPException(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "no decision cycle yet, or another coordinator leads; try again in a step",
+            )
+        return JSONResponse(document)
 
     return api
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from wattcast_coordinator.ports import RaiseEvent
-from wattcast_coordinator.store.results import HistoryPoint
+from wattcast_coordinator.store.contract import HistoryPoint
 
 
 def _known(value: float | None) -> float | None:
@@ -44,10 +44,18 @@ class Fan(Snapshot):
 
 
 class WorstLoss(Snapshot):
-    """The contingency that brings a feed closest to its emergency limit."""
+    """The contingency that brings a feed closest to its emergency limit.
+
+    Attributes:
+        load_w: quantile load then; ``margin_w``: what is left below the limit (negative: over).
+        p_over: probability that the load exceeds the limit then, in the worst step: what "N-1
+            secure" is worth.
+    """
 
     contingency: str
     load_w: Number
+    margin_w: Number = None
+    p_over: Number = None
 
 
 class FeedView(Snapshot):
@@ -55,8 +63,8 @@ class FeedView(Snapshot):
 
     id: str
     load_w: Number
-    limit_w: float
-    limit_n1_w: float
+    limit_w: Number
+    limit_n1_w: Number
     history: tuple[Point, ...] = ()
     forecast: Fan | None = None
     worst_n1: WorstLoss | None = None
@@ -128,6 +136,31 @@ class CommandView(Snapshot):
     why: str = ""
 
 
+class MeterView(Snapshot):
+    """A utility meter: money a kWh with carbon, fees and losses left out, in the coming hours.
+
+    Attributes:
+        peak_w: this month's highest mean so far, which the demand charge is paid for.
+        doubts: what is not known as it should be.
+    """
+
+    id: str
+    feeds: tuple[str, ...]
+    currency: str
+    hourly_per_kwh: tuple[Number, ...] = ()
+    peak_w: Number = None
+    doubts: tuple[str, ...] = ()
+
+
+class JobView(Snapshot):
+    """When a deferrable workload runs cheapest; ``at_once`` is the cost without waiting."""
+
+    workload: str
+    begin: datetime | None
+    cost: Number
+    at_once: Number
+
+
 class EventView(Snapshot):
     """Something people should know."""
 
@@ -144,12 +177,20 @@ class RiskView(Snapshot):
         contingency: the loss after which it would come; empty in the intact room.
         first_at: data time of the first forecast.
         due_at: when it would come, as first forecast.
+        trip_s: data seconds until the node would trip, as last forecast; null if it would not.
+        dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes, in order.
+        shed_s: until their load is gone.
     """
 
     node: str
     contingency: str
     first_at: datetime
     due_at: datetime
+    trip_s: Number = None
+    dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: Number = None
 
 
 class ReactionView(Snapshot):
@@ -168,12 +209,17 @@ class LeaderView(Snapshot):
 
 
 class AgentView(Snapshot):
-    """An agent; last_seen is the data time of its last batch."""
+    """An agent; last_seen is the data time of its last batch.
+
+    ``reads`` is false for one that stands by; ``monitoring`` says where nobody stands by.
+    """
 
     id: str
     rack: str
     connected: bool
     last_seen: datetime | None = None
+    reads: bool = True
+    monitoring: str = ""
 
 
 class StoreView(Snapshot):
@@ -201,6 +247,8 @@ class State(Snapshot):
     events: tuple[EventView, ...] = ()
     risks: tuple[RiskView, ...] = ()
     plan: tuple[str, ...] = ()
+    meters: tuple[MeterView, ...] = ()
+    jobs: tuple[JobView, ...] = ()
     reaction_ms: ReactionView = ReactionView()
     leader: LeaderView = LeaderView()
     agents: tuple[AgentView, ...] = ()
@@ -218,3 +266,6 @@ class View(Protocol):
 
     async def events(self, limit: int) -> Sequence[RaiseEvent]:
         """The newest stored events, newest first."""
+
+    async def recording(self) -> dict[str, Any] | None:
+        """What the last decision cycle saw, as a document; None before the first."""

@@ -7,7 +7,7 @@ import numpy as np
 from wattcast_coordinator.topology.instance import Instance
 from wattcast_core.errors import DataError
 
-_INFINITE = {"limit_base_w", "limit_n1_w", "ats_cost"}  # no limit; not to be transferred
+_INFINITE = {"limit_base_w", "limit_n1_w", "ats_cost", "rack_cooling_w"}  # no limit; never
 _LENGTHS = {"node": "node_parent", "limit": "node_parent", "server": "server_cord", "wl": "wl_w"}
 
 
@@ -27,12 +27,18 @@ def check_instance(instance: Instance) -> None:
     _within("ats_source", instance.ats_source, 0, 1)
     _within("server_cord", instance.server_cord, -1, nodes - 1)
     _within("contingency", instance.contingency, 0, nodes - 1)
+    _within("server_rack", instance.server_rack, 0, np.inf)
     _within("wl_server", instance.wl_server, 0, servers - 1)
     _within("wl_crit", instance.wl_crit, 0, len(instance.crit_cost) - 1)
     _within("server_share", instance.server_share, 0, np.inf)
     _within("server_eff", instance.server_eff, 0, np.inf)
     _within("wl_bw_mibs", instance.wl_bw_mibs, np.finfo(float).tiny, np.inf)
+    for name in ("wl_state_gib", "growth", "setup_s"):
+        _within(name, np.asarray(getattr(instance, name)), 0, np.inf)
     _within("step_s", np.asarray(instance.step_s), np.finfo(float).tiny, np.inf)
+    racks = len(instance.rack_cooling_w)
+    if racks and racks <= instance.server_rack.max(initial=-1):
+        raise DataError(f"rack_cooling_w has {racks} entries, but server_rack names more racks")
     if instance.wl_w.shape[1:] != instance.growth.shape:
         raise DataError(f"wl_w has {instance.wl_w.shape[1:]} steps, growth {instance.growth.shape}")
 

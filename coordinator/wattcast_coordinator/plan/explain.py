@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wattcast_coordinator.plan.greedy import relieved_w
+from wattcast_coordinator.plan.names import name_of
 from wattcast_coordinator.plan.problem import Problem
+from wattcast_coordinator.plan.relief import relieved_w
 from wattcast_coordinator.plan.schedule import Schedule
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import IntArray
 from wattcast_core.units import FloatArray
 
-_KINDS = {0: "feed", 1: "panel", 2: "rack PDU", 3: "phase", 4: "ATS"}
 _LINES = 8  # nodes named at most
 
 
@@ -34,7 +34,7 @@ def reasons(start: State, actions: Sequence[int]) -> tuple[str, ...]:
     out = []
     for index, row in enumerate(useful.argmax(0)):
         watts = relief[row, index]
-        relieves = f"takes {watts:.0f} W off {_name(start, int(over[row]))}"
+        relieves = f"takes {watts:.0f} W off {row_name(start, int(over[row]))}"
         out.append(relieves if watts > 0 else "makes room for other moves")
     return tuple(out)
 
@@ -72,22 +72,22 @@ def _worst(problem: Problem, over_w: FloatArray, rows: IntArray) -> list[int]:
 
 def _conserved_line(state: State, row: int) -> str:
     return (
-        f"{_name(state, row)}: {_over_w(state)[row]:.0f} W over, and every server hangs on it then"
-        " (conservation): no move and no transfer inside the room changes that; only less load"
-        " helps: cap, defer, stop idle servers or shed"
+        f"{row_name(state, row)}: {_over_w(state)[row]:.0f} W over, and every server hangs on it"
+        " then (conservation): no move and no transfer inside the room changes that; only less"
+        " load helps: cap, defer, stop idle servers or shed"
     )
 
 
 def _pinned_line(state: State, row: int) -> str:
     return (
-        f"{_name(state, row)}: {_over_w(state)[row]:.0f} W over; what may not be moved exceeds the"
-        " limit alone: cap, defer or shed"
+        f"{row_name(state, row)}: {_over_w(state)[row]:.0f} W over; what may not be moved exceeds"
+        " the limit alone: cap, defer or shed"
     )
 
 
 def _stuck_line(state: State, row: int) -> str:
     excess_w = -state.slack_w[row]
-    return f"{_name(state, row)}: {excess_w:.0f} W remain over its limit; {_hindrance(state)}"
+    return f"{row_name(state, row)}: {excess_w:.0f} W remain over its limit; {_hindrance(state)}"
 
 
 def _hindrance(state: State) -> str:
@@ -105,20 +105,16 @@ def _node_lines(start: State, goal: State) -> list[str]:
     """What each node that was over its limit gains."""
     over = _worst(start.problem, -start.slack_w, np.flatnonzero(start.slack_w < 0))
     lines = [
-        f"{_name(start, row)}: {-start.slack_w[row]:.0f} W over its limit before,"
+        f"{row_name(start, row)}: {-start.slack_w[row]:.0f} W over its limit before,"
         f" {goal.slack_w[row]:.0f} W below it after"
         for row in over[:_LINES]
     ]
     return [*lines, f"and {len(over) - _LINES} further nodes"] if len(over) > _LINES else lines
 
 
-def _name(state: State, row: int) -> str:
+def row_name(state: State, row: int) -> str:
     """Node and case of a row."""
-    problem = state.problem
-    instance, rows = problem.instance, problem.rows
-    node, case = int(rows.node[row]), int(rows.case[row])
-    text = f"{_KINDS.get(int(instance.node_kind[node]), 'node')} {node}"
-    if case == 0:
-        return f"{text} intact"
-    lost = int(instance.contingency[case - 1])
-    return f"{text} after the loss of {_KINDS.get(int(instance.node_kind[lost]), 'node')} {lost}"
+    instance, rows = state.problem.instance, state.problem.rows
+    case = int(rows.case[row])
+    lost = int(instance.contingency[case - 1]) if case else -1
+    return name_of(instance, int(rows.node[row]), lost)

@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.aggregate.loads import ServerLoads, server_loads
 from wattcast_coordinator.aggregate.routes import tally
 from wattcast_coordinator.plan.check import check_instance
 from wattcast_coordinator.plan.compile import compile_rows
-from wattcast_coordinator.plan.rows import Rows, quantiles
+from wattcast_coordinator.plan.groups import Groups
+from wattcast_coordinator.plan.network import Network, trace_network
+from wattcast_coordinator.plan.rows import Rows, moments, quantile
 from wattcast_coordinator.topology.instance import BoolArray, Instance, IntArray
 from wattcast_core.units import FloatArray
 
@@ -20,7 +22,8 @@ class Problem:
     """An instance with everything that does not change while plans are searched.
 
     Attributes:
-        rows: the constraints.
+        network: the room traced in all cases, nothing left out.
+        rows: the constraints that can bind.
         soft_w: [rows, H] what intermediate states must keep: the limit, or doing nothing if worse.
         target_w: [rows, H] what the final state must keep: ``soft_w`` before lead_s, then limits.
         fixed: rows over their limit that all actions together cannot bring within it; they are
@@ -30,15 +33,18 @@ class Problem:
         deadline_s: when the last action must be done.
         duration_s: [W] of a move.
         move_cost: [W] disruption of a move.
-        column_price: [columns] money a kWh drawn through each column (its shares of the feeds).
+        way_price: [ways, 2] money a kWh drawn through each cord (its shares of the feeds).
         energy_cost: of the horizon if nothing is done, money.
         energy_kwh: [W] of a workload over the horizon, on a server of efficiency 1.
         linear: [W, H + R] mean watts beside factor loadings of each workload.
         spread_w: [W] norm of a workload's deviations.
-        anti, quorum: members of each group.
+        drawn: present loads of the servers.
+        present: moments of the rows at present.
+        anti, quorum: groups of workloads.
     """
 
     instance: Instance
+    network: Network
     rows: Rows
     soft_w: FloatArray
     target_w: FloatArray
@@ -48,13 +54,19 @@ class Problem:
     deadline_s: float
     duration_s: FloatArray
     move_cost: FloatArray
-    column_price: FloatArray
+    way_price: FloatArray
     energy_cost: float
     energy_kwh: FloatArray
     linear: FloatArray
     spread_w: FloatArray
-    anti: dict[int, IntArray]
-    quorum: dict[int, IntArray]
+    drawn: ServerLoads
+    present: tuple[FloatArray, FloatArray]
+    anti: Groups
+    quorum: Groups
+
+    def price(self, server: IntArray, way: IntArray) -> FloatArray:
+        """[servers] money a kWh drawn by servers on the given ways."""
+        return np.asarray((self.way_price[way] * self.rows.part[server]).sum(1))
 
 
 def prepare(instance: Instance) -> Problem:
@@ -64,22 +76,27 @@ def prepare(instance: Instance) -> Problem:
         DataError: the instance cannot be trusted.
     """
     check_instance(instance)
-    rows = compile_rows(instance)
-    nothing_w = quantiles(instance, rows)
+    network = trace_network(instance)
+    drawn = server_loads(instance, instance.wl_server)
+    rows = compile_rows(instance, network, drawn)
+    present = moments(rows, drawn)
+    nothing_w = quantile(*present, rows.z, instance.growth)
     limit_w = np.broadcast_to(rows.limit_w[:, None], nothing_w.shape) + ROUNDING_W
     soft_w = np.maximum(limit_w, nothing_w + ROUNDING_W)
     horizon = instance.wl_w.shape[1]
     strict = (np.arange(horizon) + 1) * instance.step_s > instance.lead_s
     target_w = np.where(strict, limit_w, soft_w)
-    conserved = np.flatnonzero((nothing_w > target_w).any(1) & _uniform(rows))
-    fixed = np.union1d(conserved, np.flatnonzero(_immovable(instance, rows, target_w)))
+    over = np.flatnonzero((nothing_w > target_w).any(1))
+    conserved = over[_uniform(rows)[over]]
+    fixed = np.union1d(conserved, over[_immovable(instance, rows, over, target_w[over])])
     target_w[fixed] = soft_w[fixed]
     first = horizon - int(strict.sum())
-    price = _column_price(instance, rows)
-    loads = server_loads(instance, instance.wl_server)
+    price = _way_price(instance, network)
+    per_kwh = (price[rows.way] * rows.part).sum(1)
     crit_cost = instance.crit_cost[instance.wl_crit]
     return Problem(
         instance,
+        network,
         rows,
         soft_w,
         target_w,
@@ -90,30 +107,33 @@ def prepare(instance: Instance) -> Problem:
         instance.setup_s + 1024 * instance.wl_state_gib / instance.wl_bw_mibs,
         crit_cost * (1 + instance.wl_state_gib / 64),
         price,
-        float(loads.mean_w.sum(1) @ price[: len(loads.mean_w)] * instance.step_s / 3.6e6),
+        float(drawn.mean_w.sum(1) @ per_kwh * instance.step_s / 3.6e6),
         instance.wl_w.sum(1) * instance.step_s / 3.6e6,
         np.hstack([instance.wl_w, instance.wl_factor_w]),
         np.sqrt((instance.wl_factor_w**2).sum(1) + instance.wl_sigma_w**2),
-        _groups(instance.wl_anti),
-        _groups(instance.wl_quorum),
+        drawn,
+        present,
+        Groups(instance.wl_anti),
+        Groups(instance.wl_quorum),
     )
 
 
 def _uniform(rows: Rows) -> BoolArray:
-    """[rows] whether every column has the same share."""
-    start, _, value = rows.by_row
-    share = np.append(value, 0.0)
-    spread = np.maximum.reduceat(share, start[:-1]) - np.minimum.reduceat(share, start[:-1])
-    return np.asarray((np.diff(start) == len(rows.start) - 1) & (spread < 1e-9))
+    """[rows] whether every server has the same share, however it is fed."""
+    start, share = rows.row_start[:-1], np.append(rows.by_row.fraction, [[0.0, 0.0]], axis=0)
+    high = np.maximum.reduceat(share, start).max(1)
+    low = np.minimum.reduceat(share, start).min(1)
+    every = np.diff(rows.row_start) == len(rows.way_start) - 1
+    return np.asarray(every & (high - low < 1e-9))
 
 
-def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArray:
-    """[rows] whether pinned load alone exceeds the target, whatever the ATS positions.
+def _immovable(instance: Instance, rows: Rows, over: IntArray, target_w: FloatArray) -> BoolArray:
+    """[over] whether pinned load alone exceeds a row's target, whatever the ATS positions.
 
     Negative factor loadings could hedge pinned load; then nothing is claimed.
     """
-    if (instance.wl_factor_w < 0).any():
-        return np.zeros(len(rows.limit_w), bool)
+    if (instance.wl_factor_w < 0).any() or not len(over):
+        return np.zeros(len(over), bool)
     pinned = ~instance.wl_movable
     without = replace(
         instance,
@@ -121,12 +141,12 @@ def _immovable(instance: Instance, rows: Rows, target_w: FloatArray) -> BoolArra
         wl_sigma_w=instance.wl_sigma_w * pinned,
         wl_factor_w=instance.wl_factor_w * pinned[:, None],
     )
-    servers = len(rows.other)
+    linear, variance = moments(rows, server_loads(without, without.wl_server))
+    load_w = quantile(linear[over], variance[over], rows.z[over], instance.growth)
     transferable = np.zeros(len(rows.limit_w), bool)
-    for column in np.flatnonzero(rows.other >= servers):
-        transferable[rows.column(int(column))[0]] = True
-    over = (quantiles(without, rows) > target_w).any(1)
-    return np.asarray(over & ~transferable)
+    for way in np.unique(rows.way[rows.other != rows.way]):
+        transferable[rows.by_way.row[rows.way_start[way] : rows.way_start[way + 1]]] = True
+    return np.asarray((load_w > target_w).any(1) & ~transferable[over])
 
 
 def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
@@ -136,14 +156,9 @@ def _deadline_s(instance: Instance, broken: np.ndarray, first: int) -> float:
     return instance.lead_s
 
 
-def _column_price(instance: Instance, rows: Rows) -> FloatArray:
-    """Money a kWh through each column: its shares of the feeds' prices."""
-    root = (rows.case == 0) & (instance.node_parent[rows.node] < 0)
-    price = np.where(root, instance.price_per_kwh[rows.node], 0)
-    column = np.repeat(np.arange(len(rows.start) - 1), np.diff(rows.start))
-    return tally(column, rows.value * price[rows.row], len(rows.start) - 1)
-
-
-def _groups(group: IntArray) -> dict[int, IntArray]:
-    """Members of each group; -1 means none."""
-    return {int(g): np.flatnonzero(group == g) for g in np.unique(group[group >= 0])}
+def _way_price(instance: Instance, network: Network) -> FloatArray:
+    """[ways, 2] money a kWh through each cord: its shares of the feeds' prices."""
+    intact = network.intact
+    price = instance.price_per_kwh[intact.row]
+    sides = [tally(intact.way, price * side, network.count) for side in intact.fraction.T]
+    return np.stack(sides, axis=1)

@@ -77,11 +77,20 @@ class Scheduler:
         """Start what can start now, again and again while something did."""
         progress = True
         while progress:
-            started = [w for w in self._left if self._start_move(w, now_s)]
+            started = self._start_moves(now_s)
             flipped = [index for index in self._flips if self._start_transfer(index, now_s)]
             self._left = [w for w in self._left if w not in started]
             self._flips = [index for index in self._flips if index not in flipped]
             progress = bool(flipped) or (bool(started) and bool(self._flips))
+
+    def _start_moves(self, now_s: float) -> list[int]:
+        started = []
+        for workload in self._left:
+            if len(self._flights) >= self.problem.instance.max_parallel:
+                break
+            if self._start_move(workload, now_s):
+                started.append(workload)
+        return started
 
     def _next_time(self, now_s: float) -> float | None:
         """When trying again makes sense: after the next completion, or in the next step."""
@@ -129,20 +138,20 @@ class Scheduler:
         instance = self.problem.instance
         self._now.free_cpu[flight.server] += sign * instance.wl_cpu[flight.workload]
         self._now.free_mem[flight.server] += sign * instance.wl_mem[flight.workload]
+        if len(self._now.cooling_w):
+            heat_w = instance.server_eff[flight.server] * instance.wl_w[flight.workload]
+            self._now.cooling_w[instance.server_rack[flight.server]] += sign * heat_w
 
     def _has_room(self, workload: int, server: int, source: int) -> bool:
         """Parallel limits, capacity and groups, with everything in flight at both ends."""
         instance = self.problem.instance
         ends = [s for f in self._flights for s in (f.server, int(self._now.placed[f.workload]))]
-        rack = instance.server_rack
-        servers = np.bincount([*ends, server, source])
-        racks = np.bincount(rack[[*ends, server, source]])
-        touched = [server, source]
+        ends += [server, source]
+        racks = instance.server_rack[ends].tolist()
         return bool(
-            len(self._flights) < instance.max_parallel
-            and (servers[touched] <= instance.max_parallel_server).all()
-            and (racks[rack[touched]] <= instance.max_parallel_rack).all()
-            and self._now.accepts(workload)[server]
+            max(map(ends.count, ends[-2:])) <= instance.max_parallel_server
+            and max(map(racks.count, racks[-2:])) <= instance.max_parallel_rack
+            and self._now.accepts(workload, np.array([server]))[0]
             and not self._meets_group(workload, server)
         )
 

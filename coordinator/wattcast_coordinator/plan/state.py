@@ -4,18 +4,20 @@ from copy import copy
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.loads import server_loads
+from wattcast_coordinator.plan.groups import Groups
+from wattcast_coordinator.plan.heat import rack_heat_w
 from wattcast_coordinator.plan.problem import Problem
-from wattcast_coordinator.plan.rows import row_moments
+from wattcast_coordinator.plan.rows import quantile
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
 
 _ARRAYS = (
     "placed",
-    "column",
+    "way",
     "flipped",
     "free_cpu",
     "free_mem",
+    "cooling_w",
     "linear",
     "variance",
     "load_w",
@@ -30,9 +32,10 @@ class State:
 
     Attributes:
         placed: [W] server of each workload.
-        column: [S] column that feeds each server now.
+        way: [S] way that feeds each server now.
         flipped: [transferable ATS] whether it stands on its other source.
         free_cpu, free_mem: [S] capacity left.
+        cooling_w: [racks, H] heat that can still be taken away; empty where that is not known.
         linear: [rows, H + R] mean watts beside factor loadings; variance: [rows] own variance.
         load_w: [rows, H] quantile loads.
         slack_w: [rows] watts left below the final state's target; negative is excess.
@@ -43,17 +46,18 @@ class State:
         self.problem = problem
         instance = problem.instance
         self.placed = instance.wl_server.copy()
-        self.column = np.arange(len(instance.server_cord))
+        self.way = problem.rows.way.copy()
         self.flipped = np.zeros(len(problem.rows.ats), bool)
         count = len(instance.server_cord)
         self.free_cpu = instance.server_cpu - np.bincount(self.placed, instance.wl_cpu, count)
         self.free_mem = instance.server_mem - np.bincount(self.placed, instance.wl_mem, count)
-        self.linear, self.variance = row_moments(instance, problem.rows)
-        servers = server_loads(instance, self.placed)
-        self.server_linear = np.hstack([servers.mean_w, servers.factor_w])
-        self.server_variance = servers.variance
-        everything = np.arange(len(problem.rows.limit_w))
-        self.load_w = quantile(problem, everything, self.linear, self.variance)
+        self.cooling_w = instance.rack_cooling_w[:, None] - rack_heat_w(
+            instance, problem.drawn.mean_w
+        )
+        self.linear, self.variance = problem.present[0].copy(), problem.present[1].copy()
+        self.server_linear = np.hstack([problem.drawn.mean_w, problem.drawn.factor_w])
+        self.server_variance = problem.drawn.variance.copy()
+        self.load_w = quantile(self.linear, self.variance, problem.rows.z, instance.growth)
         self.slack_w = (problem.target_w - self.load_w).min(1)
 
     def copy(self) -> "State":
@@ -77,7 +81,7 @@ class State:
         instance = problem.instance
         transfers = instance.ats_cost[problem.rows.ats[self.flipped]].sum()
         energy_w = self.server_linear[:, : len(instance.growth)].sum(1)
-        price = problem.column_price[self.column]
+        price = problem.price(np.arange(len(self.way)), self.way)
         energy = energy_w @ price * instance.step_s / 3.6e6 - problem.energy_cost
         return float(problem.move_cost[self.moved()].sum() + transfers + energy)
 
@@ -98,11 +102,14 @@ class State:
     def excess_with_w(self, workload: int, server: int) -> float:
         """What the excess would be if a lifted workload were put on a server."""
         problem = self.problem
-        row, share = problem.rows.column(int(self.column[server]))
+        row, share = problem.rows.column(server, int(self.way[server]))
         share = share * problem.instance.server_eff[server]
         linear = self.linear[row] + share[:, None] * problem.linear[workload]
         variance = self.variance[row] + (share * problem.instance.wl_sigma_w[workload]) ** 2
-        slack_w = (problem.target_w[row] - quantile(problem, row, linear, variance)).min(1)
+        slack_w = (
+            problem.target_w[row]
+            - quantile(linear, variance, problem.rows.z[row], problem.instance.growth)
+        ).min(1)
         change = np.minimum(slack_w, 0).sum() - np.minimum(self.slack_w[row], 0).sum()
         return self.excess_w() - float(change)
 
@@ -110,32 +117,39 @@ class State:
         """Transfer the ATS ``rows.ats[index]`` to the source it is not on."""
         rows = self.problem.rows
         for server in rows.ats_servers[index]:
-            new = server if self.column[server] != server else rows.other[server]
+            new = rows.way[server] if self.flipped[index] else rows.other[server]
             vector, own = self.server_linear[server], float(self.server_variance[server])
-            self._spread(int(self.column[server]), -vector, -own)
-            self._spread(int(new), vector, own)
-            self.column[server] = new
+            self._spread(server, -vector, -own)
+            self.way[server] = new
+            self._spread(server, vector, own)
         self.flipped[index] = ~self.flipped[index]
 
-    def accepts(self, workload: int, *, home: bool = False) -> BoolArray:
-        """[S] servers with the capacity for a workload and without its group's other members.
+    def accepts(self, workload: int, servers: IntArray, *, home: bool = False) -> BoolArray:
+        """[servers] whether each has the capacity for a workload and none of its group's members.
 
         Its own first server counts only if ``home``: a workload moves at most once.
         """
         instance = self.problem.instance
-        fits = self.free_cpu >= instance.wl_cpu[workload] - 1e-9
-        fits &= self.free_mem >= instance.wl_mem[workload] - 1e-9
-        fits[instance.wl_server[workload]] &= home
-        anti = int(instance.wl_anti[workload])
-        if anti >= 0:
-            members = self.problem.anti[anti]
-            fits[self.placed[members[members != workload]]] = False
-        quorum = int(instance.wl_quorum[workload])
-        if quorum >= 0:
-            members = self.problem.quorum[quorum]
-            racks = instance.server_rack[self.placed[members[members != workload]]]
-            fits &= ~np.isin(instance.server_rack, racks)
+        fits = self.free_cpu[servers] >= instance.wl_cpu[workload] - 1e-9
+        fits &= self.free_mem[servers] >= instance.wl_mem[workload] - 1e-9
+        if len(self.cooling_w):
+            heat_w = instance.server_eff[servers, None] * instance.wl_w[workload]
+            cool = (self.cooling_w[instance.server_rack[servers]] >= heat_w - 1e-6).all(1)
+            fits &= cool | (servers == instance.wl_server[workload])
+        if not home:
+            fits &= servers != instance.wl_server[workload]
+        for server in self._others(self.problem.anti, int(instance.wl_anti[workload]), workload):
+            fits &= servers != server
+        for server in self._others(
+            self.problem.quorum, int(instance.wl_quorum[workload]), workload
+        ):
+            fits &= instance.server_rack[servers] != instance.server_rack[server]
         return np.asarray(fits)
+
+    def _others(self, groups: Groups, group: int, workload: int) -> IntArray:
+        """Servers of the other members of a workload's group."""
+        members = groups.members(group)
+        return np.asarray(self.placed[members[members != workload]])
 
     def _add(self, workload: int, server: int, sign: float) -> None:
         instance = self.problem.instance
@@ -144,25 +158,16 @@ class State:
         own = sign * float(eff * instance.wl_sigma_w[workload]) ** 2
         self.server_linear[server] += vector
         self.server_variance[server] += own
-        self._spread(int(self.column[server]), vector, own)
+        self._spread(server, vector, own)
         self.free_cpu[server] -= sign * instance.wl_cpu[workload]
         self.free_mem[server] -= sign * instance.wl_mem[workload]
+        if len(self.cooling_w):
+            self.cooling_w[instance.server_rack[server]] -= vector[: len(instance.growth)]
 
-    def _spread(self, column: int, vector: FloatArray, own: float) -> None:
-        row, share = self.problem.rows.column(column)
+    def _spread(self, server: int, vector: FloatArray, own: float) -> None:
+        row, share = self.problem.rows.column(server, int(self.way[server]))
         linear = self.linear[row] + share[:, None] * vector
         variance = self.variance[row] + share**2 * own
-        load_w = quantile(self.problem, row, linear, variance)
+        load_w = quantile(linear, variance, self.problem.rows.z[row], self.problem.instance.growth)
         self.linear[row], self.variance[row], self.load_w[row] = linear, variance, load_w
         self.slack_w[row] = (self.problem.target_w[row] - load_w).min(1)
-
-
-def quantile(
-    problem: Problem, row: IntArray, linear: FloatArray, variance: FloatArray
-) -> FloatArray:
-    """[..., rows, H] quantile loads of rows from their moments."""
-    growth = problem.instance.growth
-    factor = linear[..., len(growth) :]
-    spread = np.einsum("...i,...i->...", factor, factor) + variance
-    margin = problem.rows.z[row] * np.sqrt(np.maximum(spread, 0))
-    return np.asarray(linear[..., : len(growth)] + margin[..., None] * growth)

@@ -7,7 +7,8 @@ are known, so adding an action changes known states only, and each is checked ex
 import numpy as np
 
 from wattcast_coordinator.plan.problem import Problem
-from wattcast_coordinator.plan.state import State, quantile
+from wattcast_coordinator.plan.rows import quantile
+from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import BoolArray, IntArray
 from wattcast_core.units import FloatArray
 
@@ -18,14 +19,14 @@ class Timeline:
     """States from now on; the last one lasts until ``end_s``.
 
     Attributes:
-        column: [S] column that feeds each server now.
+        way: [S] way that feeds each server now.
         ends_s: completion times of the moves in flight, ascending.
     """
 
     def __init__(self, problem: Problem, start: State, end_s: float) -> None:
         self._problem = problem
         self._end_s = end_s
-        self.column = start.column.copy()
+        self.way = start.way.copy()
         self.ends_s: list[float] = []
         slots = problem.instance.max_parallel + 2
         self._linear = np.tile(start.linear, (slots, 1, 1))
@@ -51,7 +52,7 @@ class Timeline:
         self._shift(during, workload, server, instance.double_run)
         self._shift(after, workload, server, 1.0)
         self._shift(after, workload, source, -1.0)
-        if self._safe(problem.rows.column(int(self.column[server]))[0], now_s):
+        if self._safe(problem.rows.column(server, int(self.way[server]))[0], now_s):
             return True
         self._shift(during, workload, server, -instance.double_run)
         self._shift(after, workload, server, -1.0)
@@ -67,14 +68,13 @@ class Timeline:
         """
         rows = self._problem.rows
         servers = rows.ats_servers[index]
-        own = self.column[servers] != servers
-        target = np.where(own, servers, rows.other[servers])
-        self._refeed(state, servers, self.column[servers], target)
-        touched = np.concatenate([rows.column(int(column))[0] for column in target])
-        if self._safe(np.unique(touched), now_s):
-            self.column[servers] = target
+        present = self.way[servers]
+        target = np.where(present != rows.way[servers], rows.way[servers], rows.other[servers])
+        self._refeed(state, servers, present, target)
+        if self._safe(np.unique(rows.entries(servers, target)[1]), now_s):
+            self.way[servers] = target
             return True
-        self._refeed(state, servers, target, self.column[servers])
+        self._refeed(state, servers, target, present)
         return False
 
     def _copy(self, source: int, target: int) -> None:
@@ -86,18 +86,21 @@ class Timeline:
         instance = self._problem.instance
         eff = part * float(instance.server_eff[server])
         own = np.sign(part) * (eff * float(instance.wl_sigma_w[workload])) ** 2
-        column = int(self.column[server])
-        self._spread(slots, column, eff * self._problem.linear[workload], own)
+        way = int(self.way[server])
+        self._spread(slots, (server, way), eff * self._problem.linear[workload], own)
 
     def _refeed(self, state: State, servers: IntArray, old: IntArray, new: IntArray) -> None:
         slots = np.array(self._order)
-        for sign, columns in ((-1.0, old), (1.0, new)):
-            for server, column in zip(servers, columns, strict=True):
+        for sign, ways in ((-1.0, old), (1.0, new)):
+            for server, way in zip(servers, ways, strict=True):
                 vector = sign * state.server_linear[server]
-                self._spread(slots, int(column), vector, sign * state.server_variance[server])
+                own = sign * state.server_variance[server]
+                self._spread(slots, (int(server), int(way)), vector, own)
 
-    def _spread(self, slots: IntArray, column: int, vector: FloatArray, own: float) -> None:
-        row, share = self._problem.rows.column(column)
+    def _spread(
+        self, slots: IntArray, fed: tuple[int, int], vector: FloatArray, own: float
+    ) -> None:
+        row, share = self._problem.rows.column(*fed)
         at = (slots[:, None], row)
         self._linear[at] += share[:, None] * vector
         self._variance[at] += share**2 * own
@@ -105,7 +108,8 @@ class Timeline:
     def _safe(self, row: IntArray, now_s: float) -> bool:
         """Whether rows keep their limit, or do no worse than nothing, in every state."""
         at = (np.array(self._order)[:, None], row)
-        load_w = quantile(self._problem, row, self._linear[at], self._variance[at])
+        table, growth = self._problem.rows, self._problem.instance.growth
+        load_w = quantile(self._linear[at], self._variance[at], table.z[row], growth)
         over = load_w > self._problem.soft_w[row] + _TOLERANCE_W
         return not (over & self._window(now_s)[:, None, :]).any()
 

@@ -1,15 +1,19 @@
-"""What to switch off where nothing else helps in time: lowest criticality first."""
+"""What to switch off where nothing else helps in time: lowest criticality first.
+
+A list is made beforehand for every contingency that would overload something, so that it is at
+hand the moment the loss comes. All on a list are told to stop at once; the load is down when the
+slowest of them has stopped, which must be before the first device trips.
+"""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattcast_coordinator.aggregate.loads import Loads
+from wattcast_coordinator.aggregate.loads import server_loads
 from wattcast_coordinator.aggregate.problem import Problem
-from wattcast_coordinator.risk.violations import excess_w
-from wattcast_coordinator.topology.graph import Graph
+from wattcast_coordinator.risk.judgement import Judgement
+from wattcast_coordinator.risk.nminus import Moments, assess
 from wattcast_coordinator.topology.instance import Instance, IntArray
-from wattcast_core.units import FloatArray
 
 _ENOUGH_W = 1e-3
 
@@ -19,62 +23,98 @@ class ShedList:
     """Workloads to switch off, in order.
 
     Attributes:
-        excess_before_w: watts over all limits now; excess_after_w: with the list off (idle power
+        contingency: after which loss; empty in the room as it is.
+        watts: what each draws at its peak (reference hardware).
+        stop_s: until each one's load is gone.
+        excess_before_w: watts over all limits then; excess_after_w: with the list off (idle power
             and loads without a name remain, so it need not be 0).
     """
 
+    contingency: str
     workloads: tuple[str, ...]
+    watts: tuple[float, ...]
+    stop_s: tuple[float, ...]
     excess_before_w: float
     excess_after_w: float
 
+    @property
+    def lowered_s(self) -> float:
+        """Until all their load is gone."""
+        return max(self.stop_s, default=0.0)
 
-def shed_list(graph: Graph, problem: Problem, *, intact_only: bool = False) -> ShedList:
+
+def shed_list(judged: Judgement, problem: Problem, contingency: str = "") -> ShedList:
     """The shortest list, in order of criticality and then of watts, that ends the excess.
 
     Args:
-        graph: the room.
+        judged: the room.
         problem: with the doubt about carried loads.
-        intact_only: heed the present room only, not what a loss would do.
+        contingency: the loss; empty for the room as it is.
     """
-    instance = problem.instance
-    if intact_only:
-        instance = replace(instance, contingency=np.zeros(0, np.int64))
-    loads = Loads(instance)
-    excess: FloatArray = loads.evaluate() - loads.limits()[..., None]
-    over = np.asarray(excess.max(2).max(0) > 0)
-    before_w = excess_w(loads.evaluate(), loads.limits())
-    order = _order(graph, problem, np.flatnonzero(over))
+    case = _Case(judged, problem.instance, contingency)
+    before_w, over = case.excess_w(np.zeros(0, np.int64))
+    order = _order(judged, problem, over)
     if before_w <= _ENOUGH_W or not len(order):
-        return ShedList((), before_w, before_w)
+        return ShedList(contingency, (), (), (), before_w, before_w)
     low, high = 1, len(order)
     while low < high:  # the excess only falls with each further workload
         middle = (low + high) // 2
-        if _left_w(instance, order[:middle]) <= _ENOUGH_W:
+        if case.excess_w(order[:middle])[0] <= _ENOUGH_W:
             high = middle
         else:
             low = middle + 1
-    names = tuple(problem.workloads[i] for i in order[:low])
-    return ShedList(names, before_w, _left_w(instance, order[:low]))
+    chosen = order[:low]
+    workloads = judged.room.graph.workload
+    site = judged.room.graph.site.workload
+    names = tuple(problem.workloads[i] for i in chosen)
+    return ShedList(
+        contingency,
+        names,
+        tuple(float(problem.instance.wl_w[i].max()) for i in chosen),
+        tuple(site[workloads[name]].stop_s for name in names),
+        before_w,
+        case.excess_w(chosen)[0],
+    )
 
 
-def _order(graph: Graph, problem: Problem, nodes: IntArray) -> IntArray:
+class _Case:
+    """One contingency, evaluated with some workloads off."""
+
+    def __init__(self, judged: Judgement, instance: Instance, contingency: str) -> None:
+        self._judged, self._instance = judged, instance
+        room = judged.room
+        self._number = room.case(contingency)
+        self._matrices = room.matrices.of_case(self._number)
+        limits = judged.single.limits
+        self._limits = replace(limits, base_w=instance.limit_base_w, n1_w=instance.limit_n1_w)
+
+    def excess_w(self, shed: IntArray) -> tuple[float, IntArray]:
+        """Watts over the limits, and the nodes that are over."""
+        on = np.ones(len(self._instance.wl_server))
+        on[shed] = 0.0
+        less = replace(
+            self._instance,
+            wl_w=self._instance.wl_w * on[:, None],
+            wl_sigma_w=self._instance.wl_sigma_w * on,
+            wl_factor_w=self._instance.wl_factor_w * on[:, None],
+        )
+        loads = server_loads(less, less.wl_server)
+        servers = Moments(np.hstack([loads.mean_w, loads.factor_w]), loads.variance, less.growth)
+        found = assess(self._matrices, self._judged.room.doubtful, servers, self._limits)
+        limits, node = self._limits, self._matrices.adding.node
+        if self._number:
+            over_w = found.rows.quantile_w(limits.z_n1).max(1) - limits.n1_w[node]
+        else:
+            over_w = found.base.quantile_w(limits.z_base).max(1) - limits.base_w
+            node = np.arange(len(over_w))
+        return float(np.maximum(over_w, 0).sum()), node[over_w > 0]
+
+
+def _order(judged: Judgement, problem: Problem, nodes: IntArray) -> IntArray:
     """Named workloads that can load any of the nodes, in the order of shedding."""
     instance = problem.instance
-    touching = np.asarray(graph.reach[:, nodes].any(1))[instance.wl_server]
+    touching = judged.room.graph.behind(nodes)[instance.wl_server]
     named = np.array([bool(name) for name in problem.workloads])
     peak_w = instance.wl_w.max(1)
     candidates = np.flatnonzero(touching & named & (peak_w > 0))
     return candidates[np.lexsort((-peak_w[candidates], instance.wl_crit[candidates]))]
-
-
-def _left_w(instance: Instance, shed: IntArray) -> float:
-    on = np.ones(len(instance.wl_server))
-    on[shed] = 0.0
-    less = replace(
-        instance,
-        wl_w=instance.wl_w * on[:, None],
-        wl_sigma_w=instance.wl_sigma_w * on,
-        wl_factor_w=instance.wl_factor_w * on[:, None],
-    )
-    loads = Loads(less)
-    return excess_w(loads.evaluate(), loads.limits())

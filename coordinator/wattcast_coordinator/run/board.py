@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TypeVar
 
+from wattcast_coordinator.aggregate.usage import UsageMeter
+from wattcast_coordinator.coord.racks import Racks
 from wattcast_coordinator.ports import MoveState, MoveStatus, RaiseEvent, Severity
 from wattcast_core.commands import CommandResult
 from wattcast_core.devices import DeviceState
@@ -30,8 +32,12 @@ class Board:
         self.signatures: dict[str, Signature] = {}
         self.devices: dict[str, DeviceState] = {}
         self.agents: dict[str, datetime] = {}
-        self.racks: dict[str, str] = {}
+        self.racks: dict[str, str] = {}  # rack -> the agent that reads it
+        self.agent_racks: dict[str, str] = {}
+        self.redundant: dict[str, bool] = {}
+        self.leases: Racks | None = None  # while this coordinator leads
         self.placement: dict[str, str] = {}
+        self.usage = UsageMeter()
         self.moves: dict[str, MoveStatus] = {}
         self.results: list[CommandResult] = []
         self.reactions_real_s: deque[float] = deque(maxlen=_REACTIONS_KEPT)
@@ -43,9 +49,10 @@ class Board:
 
     def take(self, agent: str, batch: Batch, now: datetime) -> None:
         """Enter a stored batch; what waited in a spool is history and enters only if newest."""
-        _newest(self.signatures, {s.server: s for s in batch.signatures}, "at")
-        _newest(self.devices, {d.device: d for d in batch.devices}, "at")
-        _newest(self.forecasts, {f.server: f for f in batch.forecasts}, "issued_at")
+        _newest(self.signatures, batch.signatures, "server", "at")
+        _newest(self.devices, batch.devices, "device", "at")
+        _newest(self.forecasts, batch.forecasts, "server", "issued_at")
+        self.usage.take(batch.samples)
         if batch.live:
             self.agents[agent] = now
         for forecast in batch.forecasts:
@@ -108,7 +115,9 @@ class Board:
             self.reactions_real_s.append(decided_real_s - min(sampled))
 
 
-def _newest(known: dict[str, T], new: Mapping[str, T], key: str) -> None:
-    for name, item in new.items():
-        if name not in known or getattr(item, key) >= getattr(known[name], key):
-            known[name] = item
+def _newest(known: dict[str, T], new: Iterable[T], name: str, time: str) -> None:
+    """Enter rows in whatever order they come; of the same time the last one holds."""
+    for item in new:
+        before = known.get(getattr(item, name))
+        if before is None or getattr(item, time) >= getattr(before, time):
+            known[getattr(item, name)] = item

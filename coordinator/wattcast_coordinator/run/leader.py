@@ -3,27 +3,31 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
+from wattcast_coordinator.coord.racks import Racks
 from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Costs
+from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
-from wattcast_core.errors import DataError, Unreachable
+from wattcast_core.errors import DataError, StoreUnavailable, Unreachable
 from wattcast_core.messages import Hello
 from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
-_PRUNE_CYCLES = 288
 _SHOW_REAL_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ class Leader:
         self._parts, self._graph, self._view = parts, graph, view
         self._decision = parts.control.decision
         self._registry: Registry | None = None
+        self._money, self._costs = Money(parts, graph, view), Costs()
+        self._recent_w: Mapping[str, Sequence[float]] = {}
 
     async def lead(self, leadership: Leadership) -> None:
         """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
@@ -43,13 +49,15 @@ class Leader:
         except ExceptionGroup as group:
             raise _cause(group) from group
         finally:
-            self._view.leader = LeaderView()
+            self._view.leader, self._view.last = LeaderView(), None
+            self._parts.board.leases = None
 
     async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
         keeper, intents = StateKeeper(leadership, self._parts.site.name), Intents(leadership)
         state = await self._load(keeper)
         await self._observe_placement(intents)
+        await self._take_up_racks(leadership)
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -58,24 +66,32 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
-            await self._cycles(state, keeper, actions)
+            tasks.create_task(self._parts.prices.keep(self._parts.now))
+            upkeep = Upkeep(self._parts)
+            tasks.create_task(upkeep.run())
+            await self._cycles(state, keeper, actions, upkeep)
+
+    async def _take_up_racks(self, leadership: Leadership) -> None:
+        racks = Racks(leadership, asyncio.get_running_loop().time())
+        for problem in await racks.load():
+            event = RaiseEvent(Severity.CRITICAL, "lease", problem, self._parts.now())
+            await self._parts.tell(event)
+        self._parts.board.leases = racks
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
         if self._registry is not None:
             await self._registry.join(hello.agent, hello.rack, self._parts.now())
 
-    async def _cycles(self, state: State, keeper: StateKeeper, actions: Actions) -> None:
-        count = 0
+    async def _cycles(
+        self, state: State, keeper: StateKeeper, actions: Actions, upkeep: Upkeep
+    ) -> None:
         at = step_floor(self._parts.now(), self._decision.step_s)
         while True:
             at = max(at + timedelta(seconds=self._decision.step_s), self._floor_now())
             await self._until_step(at)
             state = await self._cycle(at, state, keeper, actions)
-            count += 1
-            if count % _PRUNE_CYCLES == 0:
-                async with self._parts.guard("pruning the database"):
-                    await self._parts.store.prune(at)
+            upkeep.cycle_done(at)
 
     async def _cycle(
         self, at: datetime, state: State, keeper: StateKeeper, actions: Actions
@@ -91,10 +107,12 @@ class Leader:
             # later, while one issued from a state that was lost would be planned a second time.
             await keeper.save(after.to_dict())
             state = after
+            self._view.last = state, inputs
             self._parts.board.forget(inputs.moves, inputs.results)
             for effect in effects:
                 async with self._parts.guard(type(effect).__name__):
                     await actions.do(effect)
+                await self._parts.audit(effect, at)
             self._view.note_loads(at)
             self._view.note_risks(state.episodes)
             self._view.plan = state.plan.why if state.plan else ()
@@ -115,27 +133,42 @@ class Leader:
 
     async def _inputs(self, at: datetime) -> Inputs:
         board = self._parts.board
-        recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+        await self._remember_power()
+        async with self._parts.guard("asking what power costs"):
+            self._costs = await self._money.costs(at)
         return Inputs(
             now=at,
             speed=self._parts.clock.speed(time.time()),
             forecasts=dict(board.forecasts),
             signatures=dict(board.signatures),
-            recent_w=recent_w,
+            recent_w=self._recent_w,
             devices=dict(board.devices),
             placement=dict(board.placement),
             moves=tuple(board.moves.values()),
             results=tuple(board.results),
             agents=dict(board.agents),
+            price_per_kwh=self._costs.now,
+            hourly_per_kwh=self._costs.hourly,
+            entry_per_kw=self._costs.entry,
+            usage=board.usage.usage(board.placement, self._alive_since(at)),
         )
+
+    async def _remember_power(self) -> None:
+        """Correlation from what the store tells, or told last: a store away stops no decision."""
+        try:
+            self._recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+        except StoreUnavailable as error:
+            _log.warning("correlation rests on older power: %s", error)
 
     async def _until_step(self, at: datetime) -> None:
         """Wait for the step's end, then for its forecasts, but not for a silent agent."""
         start_real_s = self._parts.clock.real_s(at)
         await asyncio.sleep(max(0.0, start_real_s - time.time()))
-        since = at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
         left_s = start_real_s + self._decision.settle_real_s - time.time()
-        await self._parts.board.wait_complete(at, since, left_s)
+        await self._parts.board.wait_complete(at, self._alive_since(at), left_s)
+
+    def _alive_since(self, at: datetime) -> datetime:
+        return at - timedelta(seconds=_ALIVE_STEPS * self._decision.step_s)
 
     def _floor_now(self) -> datetime:
         return step_floor(self._parts.now(), self._decision.step_s)

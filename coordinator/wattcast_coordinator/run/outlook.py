@@ -6,15 +6,14 @@ from statistics import NormalDist
 import numpy as np
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.api.view import Fan, WorstLoss
 from wattcast_coordinator.ports import Inputs
+from wattcast_coordinator.risk.judgement import Judgement, judge_room
 from wattcast_coordinator.step import State
 from wattcast_coordinator.step.cycle import standing
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.units import FloatArray
 
 _Z = [NormalDist().inv_cdf(q) for q in QUANTILES]
 
@@ -24,26 +23,32 @@ def fans(
 ) -> dict[str, tuple[Fan, WorstLoss | None]]:
     """Feed -> its fan and the contingency that brings it closest to its emergency limit."""
     evidence = build(graph, inputs, decision, standing(state, inputs, graph, decision)).evidence
-    loads = Loads(evidence)
-    mean_w, sigma_w = loads.moments()
-    after_loss_w = loads.evaluate()[1:].max(2)
-    lost = [graph.nodes[int(n)] for n in evidence.contingency]
+    judged = judge_room(graph, evidence, frozenset(state.lost))
     return {
-        feed: (
-            _fan(inputs.now, decision.step_s, mean_w[0, i], sigma_w[0, i]),
-            _worst(after_loss_w[:, i], lost),
-        )
-        for i, feed in enumerate(graph.feeds)
+        feed: (_fan(judged, graph.node[feed], inputs.now, decision.step_s), _worst(judged, feed))
+        for feed in graph.feeds
     }
 
 
-def _fan(now: datetime, step_s: float, mean_w: FloatArray, sigma_w: FloatArray) -> Fan:
-    q10, q50, q90, q99 = (tuple((mean_w + z * sigma_w).tolist()) for z in _Z)
+def _fan(judged: Judgement, node: int, now: datetime, step_s: float) -> Fan:
+    loads = judged.single.base[np.array([node])]
+    q10, q50, q90, q99 = (tuple(loads.quantile_w(z)[0].tolist()) for z in _Z)
     return Fan(issued_at=now, step_s=step_s, q10=q10, q50=q50, q90=q90, q99=q99)
 
 
-def _worst(load_w: FloatArray, lost: list[str]) -> WorstLoss | None:
-    if not len(load_w):
+def _worst(judged: Judgement, feed: str) -> WorstLoss | None:
+    """Also of a feed that is secure: how surely it is."""
+    single, node = judged.single, judged.room.graph.node[feed]
+    here = np.flatnonzero(single.matrices.node == node)
+    if judged.lost or not len(here):
         return None
-    case = int(np.argmax(load_w))
-    return WorstLoss(contingency=lost[case], load_w=float(load_w[case]))
+    limit_w = np.full(len(here), single.limits.n1_w[node])
+    load_w = single.rows[here].quantile_w(single.limits.z_n1).max(1)
+    worst = int(np.argmax(load_w))
+    contingency = judged.room.contingencies[int(single.matrices.case[here[worst]]) - 1]
+    return WorstLoss(
+        contingency=contingency.name,
+        load_w=float(load_w[worst]),
+        margin_w=float(limit_w[worst] - load_w[worst]),
+        p_over=float(single.rows[here].p_over(limit_w)[worst].max()),
+    )

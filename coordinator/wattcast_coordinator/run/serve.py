@@ -28,11 +28,13 @@ from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
+from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.duck import DuckStore
-from wattcast_coordinator.store.queue import AsyncStore
+from wattcast_coordinator.store.database import SqlStore
+from wattcast_coordinator.store.open import engine_of
+from wattcast_coordinator.store.queue import AsyncStore, Days
 from wattcast_coordinator.topology import graph
-from wattcast_core.errors import ConfigError, Unreachable
+from wattcast_core.errors import ConfigError, StoreUnavailable, Unreachable
 
 _log = logging.getLogger(__name__)
 
@@ -96,10 +98,11 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         except Unreachable as error:
             _log.warning("%s; waiting for it", error)
         elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
-        parts = await _parts(control, site, state_dir, folder, elector, stack)
+        parts = await _parts(control, site, folder, elector, stack)
         view = LiveView(parts)
         leader = Leader(parts, graph.build(site), view)
         parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
+        parts.handler.audit = parts.audit
         bound = await _listen(parts, view, stop, stack)
         announcer = Announcer()
         stack.push_async_callback(announcer.stop)
@@ -110,13 +113,14 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
 async def _parts(
     control: Control,
     site: Site,
-    state_dir: Path,
     folder: Path,
     elector: Elector,
     stack: AsyncExitStack,
 ) -> Parts:
+    control.grid.check_site(tuple(f.id for f in site.feed), tuple(w.id for w in site.workload))
+    prices = Prices(control.grid, folder, folder / control.state_dir)
     clock, board = control.clock.clock(), Board()
-    store = AsyncStore(DuckStore(state_dir / "signatures.duckdb"))
+    store = _store(control, folder)
     stack.push_async_callback(store.close)
     ahead_s = control.decision.step_s
     handler = Handler(store, board, clock, site, lambda: elector.token, ahead_s)
@@ -127,7 +131,18 @@ async def _parts(
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
     agents = AgentServer(handler)
-    return Parts(control, site, clock, board, store, agents, handler, executor, migrator)
+    return Parts(
+        control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
+    )
+
+
+def _store(control: Control, folder: Path) -> AsyncStore:
+    store = SqlStore(engine_of(control, folder))
+    try:
+        store.engine  # noqa: B018 - looks at the schema now: a wrong one is told at the start
+    except StoreUnavailable as error:
+        _log.warning("%s; it is asked again with every batch", error)
+    return AsyncStore(store, Days(control.store.raw_days, control.store.rollup_days))
 
 
 async def _listen(

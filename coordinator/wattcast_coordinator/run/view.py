@@ -1,10 +1,12 @@
 """What the REST API and the page show: snapshots of the board, made anew when it changed."""
 
+import asyncio
 import math
 import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from wattcast_coordinator.api.view import (
     EventView,
     Fan,
     FeedView,
+    JobView,
     LeaderView,
+    MeterView,
     MigrationView,
     Point,
     ReactionView,
@@ -27,10 +31,16 @@ from wattcast_coordinator.api.view import (
     WorstLoss,
 )
 from wattcast_coordinator.coord.intents import Intent, IntentKind, IntentState
-from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.ports import Inputs, RaiseEvent
+from wattcast_coordinator.run import recorded
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.step.state import Episode
-from wattcast_coordinator.store.results import Counts, HistoryPoint
+from wattcast_coordinator.step.state import State as CoreState
+from wattcast_coordinator.store.contract import Counts, HistoryPoint
+from wattcast_coordinator.study.recording import Recording, to_document
+from wattcast_coordinator.topology.graph import build
+from wattcast_coordinator.topology.limits import limits_of
+from wattcast_core import points
 from wattcast_core.signature import FEATURES
 
 _FRESH_REAL_S = 0.4
@@ -49,6 +59,8 @@ class LiveView:
     def __init__(self, parts: Parts) -> None:
         self._parts, self._board = parts, parts.board
         self._racks = {s.id: s.rack for s in parts.site.server}
+        self._limits = limits_of(parts.site)
+        self._graph = build(parts.site)
         self._history: dict[str, deque[Point]] = {
             f.id: deque(maxlen=_HISTORY_STEPS) for f in parts.site.feed
         }
@@ -58,19 +70,26 @@ class LiveView:
         self.counts = Counts()
         self.plan: tuple[str, ...] = ()
         self.risks: dict[str, RiskView] = {}
+        self.meters: tuple[MeterView, ...] = ()
+        self.jobs: tuple[JobView, ...] = ()
+        self.last: tuple[CoreState, Inputs] | None = None
         self._made_real_s = 0.0
         self._state = State(now=parts.now())
 
     def note_loads(self, at: datetime) -> None:
         """Append the measured load of each feed to its history."""
-        for feed, points in self._history.items():
-            points.append(Point(at=at, load_w=self._load_w(feed)))
+        for feed, history in self._history.items():
+            history.append(Point(at=at, load_w=self._load_w(feed)))
+
+    def loads_w(self) -> dict[str, float]:
+        """Measured load of each feed; NaN where it is not known."""
+        return {feed: self._load_w(feed) for feed in self._history}
 
     def note_risks(self, episodes: Sequence[Episode]) -> None:
-        """Remember when each risk was first forecast in this term."""
+        """Remember each risk of this term, with what it was last said to lead to."""
         for e in episodes:
             key = f"{e.node}|{e.contingency}|{e.first_at.isoformat()}"
-            self.risks.setdefault(key, RiskView.model_validate(e))
+            self.risks[key] = RiskView.model_validate(e)
         while len(self.risks) > _RISKS_KEPT:
             del self.risks[next(iter(self.risks))]
 
@@ -89,12 +108,22 @@ class LiveView:
         """The newest stored events, newest first."""
         return await self._parts.store.events(limit)
 
+    async def recording(self) -> dict[str, Any] | None:
+        """What the last decision cycle saw, with the past days."""
+        if self.last is None:
+            return None
+        state, inputs = self.last
+        past = await recorded.past(self._parts.store, inputs.now)
+        control = self._parts.control
+        made = Recording(self._parts.site, control.decision, state, inputs, past)
+        return await asyncio.to_thread(to_document, made)
+
     def _make(self) -> State:
         counts = self.counts
         return State(
             now=self._parts.now(),
             speed=self._parts.clock.speed(time.time()),
-            feeds=tuple(self._feed(f.id, f.limit_w, f.limit_n1_w) for f in self._parts.site.feed),
+            feeds=tuple(self._feed(f.id) for f in self._parts.site.feed),
             ats=tuple(self._ats(a.id) for a in self._parts.site.ats),
             servers=tuple(self._server(s) for s in sorted(self._board.signatures)),
             workloads=tuple(
@@ -114,9 +143,11 @@ class LiveView:
             ),
             risks=tuple(self.risks.values()),
             plan=self.plan,
+            meters=self.meters,
+            jobs=self.jobs,
             reaction_ms=_reaction(self._board.reactions_real_s),
             leader=self.leader,
-            agents=tuple(self._agent(rack, name) for rack, name in self._board.racks.items()),
+            agents=tuple(self._agent(*pair) for pair in sorted(self._agents().items())),
             store=StoreView(
                 samples=counts.samples,
                 signatures=counts.signatures,
@@ -131,19 +162,20 @@ class LiveView:
 
     def _load_w(self, feed: str) -> float:
         readings = [
-            self._board.devices[p.id].readings.get("power_w", math.nan)
+            points.power_w(self._board.devices[p.id].readings)
             for p in self._parts.site.pdu
-            if p.feed == feed and p.id in self._board.devices
+            if self._graph.feeds_of_node(p.id) == {feed} and p.id in self._board.devices
         ]
         return sum(readings) if readings else math.nan
 
-    def _feed(self, feed: str, limit_w: float, limit_n1_w: float) -> FeedView:
+    def _feed(self, feed: str) -> FeedView:
+        limit = self._limits[feed]
         fan, worst = self.fans.get(feed, (None, None))
         return FeedView(
             id=feed,
             load_w=self._load_w(feed),
-            limit_w=limit_w,
-            limit_n1_w=limit_n1_w,
+            limit_w=limit.base_w,
+            limit_n1_w=limit.n1_w,
             history=tuple(self._history[feed]),
             forecast=fan,
             worst_n1=worst,
@@ -156,8 +188,8 @@ class LiveView:
         return AtsView(
             id=name,
             rack=ats.rack,
-            active=_source(readings.get("active_source")),
-            preferred=_source(readings.get("preferred_source")),
+            active=_source(readings.get(points.ACTIVE_SOURCE)),
+            preferred=_source(readings.get(points.PREFERRED_SOURCE)),
             quality=seen.quality if seen else "missing",
             sources={"A": ats.source_a, "B": ats.source_b},
             load_w=self._behind_w(name),
@@ -202,10 +234,20 @@ class LiveView:
             duration_s=self._board.durations_real_s.get(intent.id),
         )
 
-    def _agent(self, rack: str, name: str) -> AgentView:
-        connected = name in self._parts.agents.connected
-        heard = self._board.agents.get(name)
-        return AgentView(id=name, rack=rack, connected=connected, last_seen=heard)
+    def _agents(self) -> dict[str, str]:
+        """Agent -> its rack."""
+        reading = {name: rack for rack, name in self._board.racks.items()}
+        return reading | self._board.agent_racks
+
+    def _agent(self, name: str, rack: str) -> AgentView:
+        return AgentView(
+            id=name,
+            rack=rack,
+            connected=name in self._parts.agents.connected,
+            last_seen=self._board.agents.get(name),
+            reads=self._board.racks.get(rack) == name,
+            monitoring="" if self._board.redundant.get(rack) else "monitoring not redundant",
+        )
 
 
 def _reaction(real_s: Sequence[float]) -> ReactionView:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from wattcast_configs.control import Decision
-from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_coordinator.aggregate.problem import Problem
+from wattcast_coordinator.aggregate.two_cords import two_cords
 from wattcast_coordinator.plan import Solution, solve
 from wattcast_coordinator.ports import (
     AdoptPlan,
@@ -22,19 +22,22 @@ from wattcast_coordinator.ports import (
     Transfer,
     Violation,
 )
-from wattcast_coordinator.risk.shed import shed_list
+from wattcast_coordinator.risk.judgement import Judgement, judge_room
+from wattcast_coordinator.risk.shed import ShedList, shed_list
 from wattcast_coordinator.step.context import Context
 from wattcast_coordinator.step.progress import intent
 from wattcast_coordinator.step.state import Action, State
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import Instance
-from wattcast_core.units import FloatArray, epoch_s
+from wattcast_core.units import epoch_s
 
 PLAN_MARGIN = 0.02  # plans aim so far below the limits that acted upon risks do not flicker back
 LEAST_GAIN = 0.1  # of the excess: less relief is not worth disturbing anyone
 RETRY_STEPS = 3.0  # cycles of rest after a refusal: the room seldom changes faster
+_WORSE = 1e-4  # share of a limit: rounding, not harm
 _PARTS = (1.0, 0.75, 0.5, 0.25)  # of the horizon, tried in this order
-SEARCH_ROUNDS, LAST_ROUNDS = 6, 2  # of the planner's search: the second attempt is a last resort
+SEARCH_ROUNDS, LAST_ROUNDS = 60, 20  # of the search: the second attempt is a last resort
+PATIENCE = 24  # rounds without a cheaper plan: of so small a room each takes a millisecond
 
 
 class _Patience:
@@ -68,8 +71,12 @@ def respond(
     effects: list[Effect] = []
     against = () if solution.feasible else solution.why or ("no plan fits in time",)
     if worth and (solution.moves or solution.ats):
+        worse = _worsened(found, context)
+        if worse:
+            against, worth = (f"the plan found fails the exact check: {worse}",), False
+    if worth and (solution.moves or solution.ats):
         plan = _plan(found, risks, context)
-        state, effects = _adopt(state, plan, context)
+        state, effects = adopt(state, plan, context)
         against = (*against, *_too_late(plan, risks))
     if against:
         state, more = _refuse(state, against, risks, context)
@@ -93,14 +100,18 @@ def _search(risks: Sequence[Violation], context: Context) -> _Found:
     instance = context.problem.instance
     steps = instance.wl_w.shape[1]
     lead_s, soonest_s = _times(risks, context)
-    whole = solve(_tightened(instance, PLAN_MARGIN, lead_s), deadline=_Patience(SEARCH_ROUNDS))
+    whole = solve(
+        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)),
+        deadline=_Patience(SEARCH_ROUNDS),
+        patience=PATIENCE,
+    )
     if whole.feasible:
         return _Found(whole, steps)
     for part in _PARTS:
         cut = _cut(instance, max(int(steps * part), 2))
         last_s = (cut.wl_w.shape[1] - 1) * cut.step_s
         relaxed = _tightened(cut, 0.0, min(max(lead_s, soonest_s), last_s))
-        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
+        solution = solve(two_cords(relaxed), deadline=_Patience(LAST_ROUNDS))
         if part == 1.0:
             whole = solution
         if solution.feasible and (part == 1.0 or solution.moves or solution.ats):
@@ -162,12 +173,19 @@ def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
         minutes = found.steps * problem.instance.step_s / 60
         later = f"it holds for {minutes:.0f} min; beyond that {named(found.short, graph)}"
         lines = (*lines[:1], later, *lines[1:])
-    reason = lines[0] if lines else "relieves nodes at risk"
+    reasons = [named(reason, graph) for reason in solution.reasons]
+    count = len(solution.moves)
     return Plan(
         id=f"plan-{int(epoch_s(now))}",
         made_at=now,
-        moves=tuple(_move(m, problem, graph, reason) for m in solution.moves),
-        transfers=tuple(_transfer(t, problem, graph, reason) for t in solution.ats),
+        moves=tuple(
+            _move(move, problem, graph, why)
+            for move, why in zip(solution.moves, reasons[:count], strict=True)
+        ),
+        transfers=tuple(
+            _transfer(transfer, problem, graph, why)
+            for transfer, why in zip(solution.ats, reasons[count:], strict=True)
+        ),
         makespan_s=_makespan_s(solution, problem.instance, context.decision),
         lead_s=min((epoch_s(v.at) - epoch_s(now) for v in cures), default=0.0),
         cures=cures,
@@ -194,12 +212,13 @@ def _makespan_s(solution: Solution, instance: Instance, decision: Decision) -> f
     ends = [0.0]
     for workload, _, start_s in solution.moves:
         begin_s = float(np.ceil(start_s / decision.step_s)) * decision.step_s
-        ends.append(begin_s + _lasts_s(instance, workload))
+        ends.append(begin_s + lasts_s(instance, workload))
     ends += [float(np.ceil(s / decision.step_s) * decision.step_s) for _, _, s in solution.ats]
     return max(ends)
 
 
-def _lasts_s(instance: Instance, workload: int) -> float:
+def lasts_s(instance: Instance, workload: int) -> float:
+    """How long a move takes."""
     copy_s = 1024 * instance.wl_state_gib[workload] / instance.wl_bw_mibs[workload]
     return float(instance.setup_s + copy_s)
 
@@ -208,23 +227,48 @@ def _cures(
     solution: Solution, risks: Sequence[Violation], context: Context
 ) -> tuple[Violation, ...]:
     """Risks that are gone with the plan carried out, on the evidence that showed them."""
-    graph = context.graph
+    left = {(o.node, o.contingency) for o in _after(solution, context).over()}
+    return tuple(v for v in risks if (context.graph.node[v.node], v.contingency) not in left)
+
+
+def _after(solution: Solution, context: Context) -> Judgement:
+    """The room with the plan carried out, judged exactly."""
     instance = context.problem.evidence
     wl_server, source = instance.wl_server.copy(), instance.ats_source.copy()
     for workload, server, _ in solution.moves:
         wl_server[workload] = server
     for node, to_source, _ in solution.ats:
         source[node] = to_source
-    loads = Loads(instance)
-    excess_w: FloatArray = loads.evaluate(wl_server, source) - loads.limits()[..., None]
-    worst_w = np.asarray(excess_w.max(2))
-    cases = {"": 0} | {graph.nodes[int(n)]: 1 + i for i, n in enumerate(instance.contingency)}
-    return tuple(v for v in risks if worst_w[cases[v.contingency], graph.node[v.node]] <= 1e-3)
+    lost = context.judged.lost
+    return judge_room(context.graph, instance, lost, wl_server, source)
 
 
-def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effect]]:
+def _worsened(found: _Found, context: Context) -> str:
+    """What the plan would make worse than doing nothing, judged exactly; empty if nothing.
+
+    The planner sees limits in watts; here amperes of every line, capacity steps and common-mode
+    losses count too. Judged is the part of the horizon that the plan was sought for.
+    """
+    steps = found.steps
+    before = {(o.node, o.contingency, o.line): o.excess(steps) for o in context.judged.over()}
+    for over in _after(found.solution, context).over():
+        key = (over.node, over.contingency, over.line)
+        if over.excess(steps) > max(before.get(key, 0.0), 0.0) + _WORSE:
+            unit = "A" if over.line else "W"
+            case = f" after the loss of {over.contingency}" if over.contingency else ""
+            return (
+                f"{context.graph.nodes[over.node]} {over.line}{case} would carry"
+                f" {over.load[:steps].max():.1f} {unit} of {over.limit:.1f} {unit}"
+            )
+    return ""
+
+
+def adopt(
+    state: State, plan: Plan, context: Context, *, against: str = ""
+) -> tuple[State, list[Effect]]:
+    """Carry a plan out from now on, or only advise it: as the feeds' modes and ``against`` say."""
     now = context.now
-    held = _not_automatic(plan, context.graph)
+    held = against or _not_automatic(plan, context.graph)
     if not held:
         event = RaiseEvent(Severity.INFO, "plan", "; ".join((*plan.why[:2], *_steps(plan))), now)
         actions = _actions(plan, context.problem)
@@ -233,7 +277,7 @@ def _adopt(state: State, plan: Plan, context: Context) -> tuple[State, list[Effe
         return state, []
     line = f"advice only, nothing is done: {held}"
     text = "; ".join((line, *_steps(plan)))
-    state = _hush(state, "advice", now, context.decision.dwell_s)
+    state = hush(state, "advice", now, context.decision.dwell_s)
     advised = AdoptPlan(replace(plan, why=(line, *plan.why)))
     return state, [advised, RaiseEvent(Severity.WARNING, "plan_advised", text, now)]
 
@@ -245,7 +289,7 @@ def _actions(plan: Plan, problem: Problem) -> tuple[Action, ...]:
             m.workload,
             plan.made_at,
             watts_w=problem.reference_w(m.workload),
-            lasts_s=_lasts_s(problem.instance, problem.workloads.index(m.workload)),
+            lasts_s=lasts_s(problem.instance, problem.workloads.index(m.workload)),
         )
         for m in plan.moves
     )
@@ -276,32 +320,36 @@ def _refuse(
 ) -> tuple[State, list[Effect]]:
     """Say why no plan ends the risk in time, and what could be switched off."""
     graph, now, decision = context.graph, context.now, context.decision
-    state = _hush(state, "retry", now, RETRY_STEPS * decision.step_s)
+    state = hush(state, "retry", now, RETRY_STEPS * decision.step_s)
     if state.quiet.get("refusal", now) > now:
         return state, []
     intact = any(not v.contingency for v in risks)
-    shed = shed_list(graph, context.problem, intact_only=intact)
+    shed = shed_list(context.judged, context.problem, "" if intact else risks[0].contingency)
     why = "; ".join(named(line, graph) for line in against)
     if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
         why += "; with two feeds, losing one puts everything on the other: only less load helps"
     event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
-    state = _hush(state, "refusal", now, decision.dwell_s)
-    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed.excess_after_w, intact=intact))
+    state = hush(state, "refusal", now, decision.dwell_s)
+    offer = OfferShedList(now, shed.workloads, _shed_text(why, shed))
     return state, [event, offer]
 
 
-def _shed_text(why: str, left_w: float, *, intact: bool) -> str:
-    when = "now" if intact else "when the loss comes"
+def _shed_text(why: str, shed: ShedList) -> str:
+    when = f"when {shed.contingency} is lost" if shed.contingency else "now"
+    left_w = shed.excess_after_w
     rest = f"; {left_w:.0f} W over the limits remain even then" if left_w > 1 else ""
-    return f"{why}; to be switched off {when}{rest}"
+    return f"{why}; to be switched off {when}, {shed.lowered_s:.0f} s until the load is down{rest}"
 
 
-def _hush(state: State, kind: str, now: datetime, for_s: float) -> State:
+def hush(state: State, kind: str, now: datetime, for_s: float) -> State:
+    """Silence a kind of repeated advice for a while."""
     return replace(state, quiet={**state.quiet, kind: now + timedelta(seconds=for_s)})
 
 
 def named(text: str, graph: Graph) -> str:
     """The planner's node numbers as names."""
     return re.sub(
-        r"\b(feed|rack PDU|ATS) (\d+)\b", lambda m: f"{m[1]} {graph.nodes[int(m[2])]}", text
+        r"\b(feed|panel|rack PDU|phase|ATS) (\d+)\b",
+        lambda m: f"{graph.words[int(m[2])]} {graph.nodes[int(m[2])]}",
+        text,
     )

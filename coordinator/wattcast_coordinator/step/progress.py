@@ -250,7 +250,7 @@ def _harm(transfer: Transfer, context: Context) -> str:
 def _target_feed(graph: Graph, transfer: Transfer) -> str:
     node = graph.node[transfer.ats]
     leaf = graph.parent[node] if transfer.to_source == "A" else graph.alt[node]
-    return graph.nodes[int(graph.parent[leaf])]
+    return ", ".join(sorted(graph.feeds_of_node(graph.nodes[int(leaf)])))
 
 
 def _feeds_in_motion(state: State, graph: Graph) -> frozenset[str]:

@@ -48,6 +48,9 @@ class Episode:
         first_at: data time of the first forecast.
         due_at: when the overload would have come, as first forecast.
         absent: cycles in a row without it.
+        trip_s: data seconds until the node trips, as last forecast; None if it does not.
+        dark: servers that would be without supply in the end.
+        shed: workloads to switch off when the loss comes; ``shed_s``: until their load is gone.
     """
 
     node: str
@@ -55,6 +58,10 @@ class Episode:
     first_at: datetime
     due_at: datetime
     absent: int = 0
+    trip_s: float | None = None
+    dark: tuple[str, ...] = ()
+    shed: tuple[str, ...] = ()
+    shed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,8 @@ class State:
         plan: under way, with its actions.
         doubted: servers and switches already reported as stale.
         quiet: kinds of repeated advice, silent until a time.
+        gaps: losses already told of that no battery or generator would carry through.
+        expected_w: feed -> most that it was thought to carry at the next cycle (0.999 quantile).
     """
 
     cycle_at: datetime | None = None
@@ -93,6 +102,8 @@ class State:
     actions: tuple[Action, ...] = ()
     doubted: tuple[str, ...] = ()
     quiet: Mapping[str, datetime] = field(default_factory=dict)
+    expected_w: Mapping[str, float] = field(default_factory=dict)
+    gaps: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types."""

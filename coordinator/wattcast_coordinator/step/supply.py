@@ -9,7 +9,8 @@ from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate.outlook import STALE_STEPS
 from wattcast_coordinator.ports import Effect, Inputs, RaiseEvent, Severity
 from wattcast_coordinator.step.state import State
-from wattcast_coordinator.topology.graph import ATS, Graph
+from wattcast_coordinator.topology.graph import Graph
+from wattcast_core import points
 from wattcast_core.devices import DeviceState
 from wattcast_core.samples import Quality
 from wattcast_core.units import epoch_s
@@ -28,7 +29,7 @@ def observe(
     for ats in graph.site.ats:
         device = inputs.devices.get(ats.id)
         if device is not None and not doubt(device, inputs.now, decision):
-            sources[ats.id] = int(device.readings["active_source"]) - 1
+            sources[ats.id] = int(device.readings[points.ACTIVE_SOURCE]) - 1
     state = replace(state, ats=sources)
     if state.cycle_at is not None and inputs.now <= state.cycle_at:
         return state, []
@@ -46,7 +47,7 @@ def doubt(device: DeviceState | None, now: datetime, decision: Decision) -> str:
         return device.problem or f"reading is {device.quality.value}"
     if epoch_s(now) - epoch_s(device.at) > STALE_STEPS * decision.step_s:
         return f"last read at {device.at:%H:%M:%S}"
-    source = device.readings.get("active_source", math.nan)
+    source = device.readings.get(points.ACTIVE_SOURCE, math.nan)
     return "" if source in (1, 2) else "no active source"
 
 
@@ -98,11 +99,11 @@ def _volts(
 ) -> Iterable[float]:
     """Voltage at each rack PDU of a feed; NaN where there is no good new reading."""
     for pdu in graph.site.pdu:
-        if pdu.feed == feed:
+        if graph.feeds_of_node(pdu.id) == {feed}:
             device = inputs.devices.get(pdu.id)
             good = device is not None and device.quality is Quality.GOOD
             if device and good and _new(device.at, state, inputs.now, decision):
-                yield device.readings.get("voltage_v", math.nan)
+                yield points.supply(device.readings, "voltage_v")
             else:
                 yield math.nan
 
@@ -111,8 +112,8 @@ def _cords(
     feed: str, state: State, inputs: Inputs, graph: Graph, decision: Decision
 ) -> Iterable[float]:
     """Power of cords that hang on a feed and should carry some, of servers that are on."""
-    root = graph.node[feed]
-    for row, server in enumerate(graph.site.server):
+    only = frozenset({feed})
+    for server in graph.site.server:
         signature = inputs.signatures.get(server.id)
         if signature is None or signature.quality is not Quality.GOOD:
             continue
@@ -121,8 +122,7 @@ def _cords(
             continue
         if not signature.power_w > 0.5 * server.idle_w:
             continue
-        for cord, watts in enumerate(signature.cords_w[:2]):
-            leaf = graph.cord[row, cord]
-            hangs = graph.kind[leaf] != ATS and graph.parent[leaf] == root
-            if hangs and server.shares[cord] >= _CARRIES:
+        for cord, watts in enumerate(signature.cords_w[: len(server.cords)]):
+            hangs = graph.feeds_of_node(server.cords[cord]) == only
+            if hangs and server.split[cord] >= _CARRIES:
                 yield watts

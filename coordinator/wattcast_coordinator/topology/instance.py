@@ -1,6 +1,6 @@
 """The planning problem as arrays: one format for the live loop, plan files and the judge."""
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, get_args
 
 import numpy as np
@@ -26,10 +26,11 @@ class Instance:
         ats_source: [N] 0 = fed from the parent, 1 = from alt.
         limit_base_w: [N] limit in the intact state.
         limit_n1_w: [N] limit while a contingency stands.
-        price_per_kwh: [N] at roots, money including carbon.
+        price_per_kwh: [N] money a kWh through a node, including carbon; stated at the roots or at
+            the feeds, 0 elsewhere.
         ats_cost: [N] cost of a transfer.
-        server_cord: [S,2] leaf node, -1 = none.
-        server_share: [S,2] share of power a cord while all are live.
+        server_cord: [S,2] leaf node, -1 = none; more columns where servers have more cords.
+        server_share: as server_cord, share of power a cord while all are live.
         server_idle_w: [S] watts without workload.
         server_eff: [S] watts a watt of workload.
         server_cpu: [S] capacity.
@@ -57,6 +58,7 @@ class Instance:
         max_moves, max_ats: churn budget.
         max_parallel, max_parallel_server, max_parallel_rack: moves at a time.
         crit_cost: [6] cost of disturbing a workload of that criticality.
+        rack_cooling_w: [racks] heat that can be taken away from each; empty = not known.
     """
 
     node_parent: IntArray
@@ -100,6 +102,7 @@ class Instance:
     max_parallel_server: int
     max_parallel_rack: int
     crit_cost: FloatArray
+    rack_cooling_w: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 def from_arrays(arrays: dict[str, Any], place: str) -> Instance:
@@ -109,12 +112,13 @@ def from_arrays(arrays: dict[str, Any], place: str) -> Instance:
         ConfigError: an array is missing; the text names the place and the array.
     """
     values: dict[str, Any] = {}
-    for field in fields(Instance):
-        if field.name not in arrays:
+    for one in fields(Instance):
+        if one.name in arrays:
+            values[one.name] = _cast(np.asarray(arrays[one.name]), one.type)
+        elif one.default_factory is MISSING:
             raise ConfigError(
-                f"{place}: array '{field.name}' is missing; see Instance for the format"
+                f"{place}: array '{one.name}' is missing; see Instance for the format"
             )
-        values[field.name] = _cast(np.asarray(arrays[field.name]), field.type)
     return Instance(**values)
 
 

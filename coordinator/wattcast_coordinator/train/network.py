@@ -23,7 +23,7 @@ from wattcast_core.signal.features import (
 from wattcast_core.signal.steps import HORIZON, WINDOW
 
 LSTM, GRU, NO_CELL, LINEAR = "LSTM", "GRU", "none", "linear"  # what may read the newest steps
-UNITS = 40
+UNITS = 24
 NEWEST = 6  # steps that the head sees directly beside the LSTM's state
 JOINT, DECODER = 96, 64
 
@@ -68,9 +68,10 @@ def member(given: Mapping[str, Any], *, cell: str = LSTM) -> Any:
     state = [] if cell == NO_CELL else [getattr(layers, cell)(UNITS)(recent)]
     joined = layers.Concatenate()([*state, newest, given["context"]])
     joint = layers.Dense(JOINT, activation="relu")(joined)
-    step = layers.Concatenate()([layers.RepeatVector(HORIZON)(joint), given["ahead"]])
-    for width in (DECODER, DECODER // 2):
-        step = layers.Dense(width, activation="relu")(step)
+    # As a dense layer on both joined, but what is the same for all steps is computed once.
+    same, own = layers.Dense(DECODER)(joint), layers.Dense(DECODER, use_bias=False)(given["ahead"])
+    step = layers.ReLU()(layers.Add()([layers.Reshape((1, DECODER))(same), own]))
+    step = layers.Dense(DECODER // 2, activation="relu")(step)
     count, guesses = len(QUANTILES), given["candidates"]
     copied = mixture(layers.Dense(count * guesses.shape[-1])(step), guesses)
     return layers.Add()([layers.Dense(count)(step), copied])

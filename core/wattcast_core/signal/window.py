@@ -43,7 +43,7 @@ class SlidingWindow:
             )
         # One model step more than a window: the actuals of its first steps can still be read.
         count = int(np.ceil((WINDOW + 1) * STEP_S / self.step_s)) + 1
-        self._slots = np.full((0, count, len(CHANNELS)), np.nan)
+        self._slots = np.full((len(self.servers), count, len(CHANNELS)), np.nan)
 
     @property
     def end_s(self) -> float:

@@ -83,7 +83,131 @@ OUTCOME_UNKNOWN: Outcome.ValueType  # 5
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
+class SampleBlock(_message.Message):
+    """Samples as columns, one entry a row in each field. Far cheaper to make, send and store than a
+    message a row. A message may hold several blocks.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def source(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def quantity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def value(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN where nothing was read"""
+
+    @_builtins.property
+    def at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        source: _abc.Iterable[_builtins.str] | None = ...,
+        quantity: _abc.Iterable[_builtins.str] | None = ...,
+        value: _abc.Iterable[_builtins.float] | None = ...,
+        at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        quality: _abc.Iterable[Global___Quality.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "quality", b"quality", "quantity", b"quantity", "source", b"source", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleBlock: _TypeAlias = SampleBlock  # noqa: Y015
+
+@_typing.final
+class SignatureBlock(_message.Message):
+    """Signatures as columns, one entry a row except where said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    STEP_S_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    CORDS_FIELD_NUMBER: _builtins.int
+    CORDS_W_FIELD_NUMBER: _builtins.int
+    CORDS_V_FIELD_NUMBER: _builtins.int
+    CORDS_A_FIELD_NUMBER: _builtins.int
+    CORDS_PF_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    TAG_SETS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def server(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def step_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """column-major [feature][row], features in the order of Hello"""
+
+    @_builtins.property
+    def cords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def cords_w(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """[sum of cords], row after row; NaN where not measured"""
+
+    @_builtins.property
+    def cords_v(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def cords_a(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def cords_pf(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """as cords_w, or empty"""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """place in tag_sets"""
+
+    @_builtins.property
+    def tag_sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tags]:
+        """[distinct tags]"""
+
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[Global___Quality.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        server: _abc.Iterable[_builtins.str] | None = ...,
+        at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        step_s: _abc.Iterable[_builtins.float] | None = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        cords: _abc.Iterable[_builtins.int] | None = ...,
+        cords_w: _abc.Iterable[_builtins.float] | None = ...,
+        cords_v: _abc.Iterable[_builtins.float] | None = ...,
+        cords_a: _abc.Iterable[_builtins.float] | None = ...,
+        cords_pf: _abc.Iterable[_builtins.float] | None = ...,
+        tags: _abc.Iterable[_builtins.int] | None = ...,
+        tag_sets: _abc.Iterable[Global___Tags] | None = ...,
+        quality: _abc.Iterable[Global___Quality.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "cords", b"cords", "cords_a", b"cords_a", "cords_pf", b"cords_pf", "cords_v", b"cords_v", "cords_w", b"cords_w", "quality", b"quality", "server", b"server", "step_s", b"step_s", "tag_sets", b"tag_sets", "tags", b"tags", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignatureBlock: _TypeAlias = SignatureBlock  # noqa: Y015
+
+@_typing.final
 class Sample(_message.Message):
+    """Version 1 sent samples and signatures row by row."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_FIELD_NUMBER: _builtins.int
@@ -334,16 +458,26 @@ class Batch(_message.Message):
     FORECASTS_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     LIVE_FIELD_NUMBER: _builtins.int
+    SAMPLE_BLOCKS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_BLOCKS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     live: _builtins.bool
     @_builtins.property
-    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]: ...
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sample]:
+        """of version 1"""
+
     @_builtins.property
-    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]: ...
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Signature]:
+        """of version 1"""
+
     @_builtins.property
     def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forecast]: ...
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceState]: ...
+    @_builtins.property
+    def sample_blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleBlock]: ...
+    @_builtins.property
+    def signature_blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignatureBlock]: ...
     def __init__(
         self,
         *,
@@ -353,10 +487,12 @@ class Batch(_message.Message):
         forecasts: _abc.Iterable[Global___Forecast] | None = ...,
         devices: _abc.Iterable[Global___DeviceState] | None = ...,
         live: _builtins.bool = ...,
+        sample_blocks: _abc.Iterable[Global___SampleBlock] | None = ...,
+        signature_blocks: _abc.Iterable[Global___SignatureBlock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "forecasts", b"forecasts", "live", b"live", "samples", b"samples", "sequence", b"sequence", "signatures", b"signatures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "forecasts", b"forecasts", "live", b"live", "sample_blocks", b"sample_blocks", "samples", b"samples", "sequence", b"sequence", "signature_blocks", b"signature_blocks", "signatures", b"signatures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,12 +508,15 @@ class AtsCommand(_message.Message):
     ATS_FIELD_NUMBER: _builtins.int
     FROM_SOURCE_FIELD_NUMBER: _builtins.int
     TO_SOURCE_FIELD_NUMBER: _builtins.int
+    MOST_A_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     token: _builtins.int
     expires_real_s: _builtins.float
     ats: _builtins.str
     from_source: _builtins.str
     to_source: _builtins.str
+    most_a: _builtins.float
+    """what the target can take more and the old one take back; 0 = not told"""
     def __init__(
         self,
         *,
@@ -387,10 +526,11 @@ class AtsCommand(_message.Message):
         ats: _builtins.str = ...,
         from_source: _builtins.str = ...,
         to_source: _builtins.str = ...,
+        most_a: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ats", b"ats", "expires_real_s", b"expires_real_s", "from_source", b"from_source", "id", b"id", "to_source", b"to_source", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ats", b"ats", "expires_real_s", b"expires_real_s", "from_source", b"from_source", "id", b"id", "most_a", b"most_a", "to_source", b"to_source", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -494,30 +634,158 @@ class Rejected(_message.Message):
 Global___Rejected: _TypeAlias = Rejected  # noqa: Y015
 
 @_typing.final
+class Beat(_message.Message):
+    """Since version 3. An agent beats every second; the Lease that answers tells the time, and who of a
+    rack's agents reads its devices.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_REAL_S_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HOLDING_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
+    sent_real_s: _builtins.float
+    """the agent's clock"""
+    epoch: _builtins.int
+    """of the newest lease it knows of"""
+    holding: _builtins.bool
+    """it reads the devices"""
+    leaving: _builtins.bool
+    """it stops now: give the lease to its partner"""
+    def __init__(
+        self,
+        *,
+        sent_real_s: _builtins.float = ...,
+        epoch: _builtins.int = ...,
+        holding: _builtins.bool = ...,
+        leaving: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "holding", b"holding", "leaving", b"leaving", "sent_real_s", b"sent_real_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Beat: _TypeAlias = Beat  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_REAL_S_FIELD_NUMBER: _builtins.int
+    REAL_S_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    REDUNDANT_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
+    sent_real_s: _builtins.float
+    """of the Beat that is answered"""
+    real_s: _builtins.float
+    """the coordinator's clock"""
+    epoch: _builtins.int
+    """rises whenever another agent takes over"""
+    holder: _builtins.str
+    """agent that reads the devices"""
+    redundant: _builtins.bool
+    """another agent of the rack stands by"""
+    copy: _builtins.str
+    """safety state of the rack, for a holder that took over"""
+    def __init__(
+        self,
+        *,
+        sent_real_s: _builtins.float = ...,
+        real_s: _builtins.float = ...,
+        epoch: _builtins.int = ...,
+        holder: _builtins.str = ...,
+        redundant: _builtins.bool = ...,
+        copy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "epoch", b"epoch", "holder", b"holder", "real_s", b"real_s", "redundant", b"redundant", "sent_real_s", b"sent_real_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
+
+@_typing.final
+class Copy(_message.Message):
+    """The safety state of a rack with two agents, kept for the partner before a switch is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    text: _builtins.str
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copy: _TypeAlias = Copy  # noqa: Y015
+
+@_typing.final
+class Copied(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """all up to this one are in etcd"""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copied: _TypeAlias = Copied  # noqa: Y015
+
+@_typing.final
 class AgentMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HELLO_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
     def batch(self) -> Global___Batch: ...
     @_builtins.property
     def result(self) -> Global___CommandResult: ...
+    @_builtins.property
+    def beat(self) -> Global___Beat: ...
+    @_builtins.property
+    def copy(self) -> Global___Copy: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         batch: Global___Batch | None = ...,
         result: Global___CommandResult | None = ...,
+        beat: Global___Beat | None = ...,
+        copy: Global___Copy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result", "beat", "copy"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -531,6 +799,8 @@ class CoordinatorMessage(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    COPIED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -539,6 +809,10 @@ class CoordinatorMessage(_message.Message):
     def command(self) -> Global___AtsCommand: ...
     @_builtins.property
     def rejected(self) -> Global___Rejected: ...
+    @_builtins.property
+    def lease(self) -> Global___Lease: ...
+    @_builtins.property
+    def copied(self) -> Global___Copied: ...
     def __init__(
         self,
         *,
@@ -546,12 +820,14 @@ class CoordinatorMessage(_message.Message):
         ack: Global___Ack | None = ...,
         command: Global___AtsCommand | None = ...,
         rejected: Global___Rejected | None = ...,
+        lease: Global___Lease | None = ...,
+        copied: Global___Copied | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "kind", b"kind", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "kind", b"kind", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected", "lease", "copied"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

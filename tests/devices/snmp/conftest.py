@@ -3,7 +3,6 @@
 import asyncio
 import bz2
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -132,6 +131,41 @@ def ups():
     return record
 
 
+def epdu():
+    """A three-phase Eaton ePDU as the second of a chain; its temperature is in F, one probe bad."""
+    base = "1.3.6.1.4.1.534.6.6.7"
+    record = {f"{base}.3.5.1.4.1.1": (INT, 3000), f"{base}.1.2.1.9.1": (INT, 1)}
+    for row, kind in enumerate((2, 3, 4, 5, 1), 1):  # neutral first, then three phases, a stray
+        record[f"{base}.3.3.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.3.1.4.1.1.{row}"] = (INT, 1000 * row)
+    for row, kind in enumerate((2, 5), 1):
+        record[f"{base}.3.2.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.2.1.3.1.1.{row}"] = (INT, 230_000 if kind == 2 else 400_000)
+    for row, kind in enumerate((1, 4), 1):  # the second is the total again
+        record[f"{base}.3.4.1.2.1.1.{row}"] = (INT, kind)
+        record[f"{base}.3.4.1.4.1.1.{row}"] = (INT, 1000 * row)
+    for n, (status, value) in enumerate(((1, 770), (-1, 32)), 1):
+        record[f"{base}.7.1.1.3.1.{n}"] = (INT, status)
+        record[f"{base}.7.1.1.4.1.{n}"] = (INT, value)
+    for n, state in enumerate((1, 0, 3), 1):
+        record[f"{base}.6.4.1.3.1.{n}"] = (INT, 500)
+        record[f"{base}.6.6.1.2.1.{n}"] = (INT, state)
+    return record
+
+
+def ems(units):
+    """Two sensors of modules, one of them lost, and the older table with the same readings."""
+    base = "1.3.6.1.4.1.318.1.1.10"
+    record = {f"{base}.3.12.11.0": (INT, units)} if units else {}
+    for n, contact in ((1, 2), (2, 3)):
+        record[f"{base}.4.2.3.1.5.0.{n}"] = (INT, 77)
+        record[f"{base}.4.2.3.1.6.0.{n}"] = (INT, 40)
+        record[f"{base}.4.2.3.1.7.0.{n}"] = (INT, contact)
+        record[f"{base}.3.13.1.1.3.{n}"] = (INT, 77)
+        record[f"{base}.3.13.1.1.10.{n}"] = (INT, contact)
+    return record
+
+
 RECORDS = {
     "rpdu2": rpdu2(),
     "pdu2": pdu2(),
@@ -140,6 +174,8 @@ RECORDS = {
     "sentry-odd": sentry4(9),
     "ats": ats(),
     "ats-sick": ats(**{"5.1.3.0": (INT, 1), "5.1.4.0": (INT, 1), "5.1.14.0": (INT, 2)}),
+    "ats-b-lost": ats(**{"5.1.13.0": (INT, 1)}),
+    "ats-bare": {oid: v for oid, v in ats().items() if oid != f"{ATS}.5.1.10.0"},
     "ats-readonly": ats(**{"4.2.0": (INT, 1)}),
     "ats-odd": ats(
         **{
@@ -150,10 +186,21 @@ RECORDS = {
     ),
     "eaton-ats": eaton_ats(),
     "ups": ups(),
+    "epdu": epdu(),
+    "ems-c": ems(1),
+    "ems-f": ems(2),
+    "ems-untold": ems(0),
+    "ups-namesake": {"1.3.6.1.2.1.33.1.1.1.0": (TEXT, "CPS")},
+    "apc-ups-and-sensor": ems(1) | {"1.3.6.1.4.1.318.1.1.1.2.2.1.0": (INT, 75)},
     "public": ats(),  # what SNMPv3 sees
 }
 
-RECORDED = ("apc-8641", "apc-7902b", "apc-8932")  # of real devices, from PyPI's snmpsim-data (BSD)
+
+RECORDED = (  # of real devices, from PyPI's snmpsim-data (BSD)
+    *("UPS/apc-8641", "UPS/apc-7902b", "UPS/apc-8932", "iot/geist-temperature-sensor"),
+    *("UPS/emerson-network-power", "UPS/huawei-gse200m", "UPS/phoenixtec-power"),
+    *("UPS/vertiv-power", "UPS/eaton-93e-80"),
+)
 
 
 def lines(record):
@@ -177,12 +224,11 @@ def sim(tmp_path_factory):
     folder = tmp_path_factory.mktemp("snmpsim")
     for name, record in RECORDS.items():
         (folder / f"{name}.snmprec").write_text(lines(record))
-    recorded = Path(snmpsim_data.__file__).parent / "data" / "UPS"
     for name in RECORDED:
-        shutil.copy(recorded / f"{name}.snmprec", folder)
-    (folder / "eaton-93e.snmprec").write_bytes(
-        bz2.decompress((recorded / "eaton-93e-80.snmprec.bz2").read_bytes())
-    )
+        path = Path(snmpsim_data.__file__).parent / "data" / f"{name}.snmprec"
+        packed = path.with_name(f"{path.name}.bz2")
+        found = bz2.decompress(packed.read_bytes()) if packed.exists() else path.read_bytes()
+        (folder / path.name).write_bytes(found)
     port = free_port()
     words = [str(Path(sys.executable).with_name("snmpsim-command-responder"))]
     words += [f"--data-dir={folder}", f"--cache-dir={folder}/cache", "--logging-method=null"]
@@ -251,7 +297,8 @@ class Switch(asyncio.DatagramProtocol):
 
     Attributes:
         objects: OID -> number or text.
-        drop: so many requests from now get no answer.
+        drop: so many requests from now get no answer; ``mute_sets``: no write does.
+        sets: how many writes it was asked for.
         delay_real_s: time it takes to answer.
         most: objects it answers at once; more is "too big".
         stuck: it does not move; ``deaf``: it says yes to a write and keeps what it had.
@@ -263,7 +310,7 @@ class Switch(asyncio.DatagramProtocol):
         self.objects = {oid: kinds[k](v) for oid, (k, v) in ats(**{"4.2.0": (INT, 1)}).items()}
         self.drop, self.most, self.delay_real_s = 0, 100, 0.0
         self.stuck = self.deaf = self.stray = False
-        self.sizes = []
+        self.sizes, self.sets, self.mute_sets = [], 0, False
 
     async def start(self):
         loop = asyncio.get_running_loop()
@@ -277,8 +324,10 @@ class Switch(asyncio.DatagramProtocol):
         asked = v2c.apiMessage.get_pdu(message)
         binds = v2c.apiPDU.get_varbinds(asked)
         self.sizes.append(len(binds))
-        if self.drop:
-            self.drop -= 1
+        is_set = asked.isSameTypeWith(v2c.SetRequestPDU())
+        self.sets += is_set
+        if self.drop or (is_set and self.mute_sets):
+            self.drop = max(0, self.drop - 1)
             return
         reply = v2c.apiMessage.get_response(message)
         answer = v2c.apiMessage.get_pdu(reply)
@@ -286,9 +335,12 @@ class Switch(asyncio.DatagramProtocol):
             v2c.apiPDU.set_error_status(answer, 1)
             v2c.apiPDU.set_varbinds(answer, binds)
         else:
-            if asked.isSameTypeWith(v2c.SetRequestPDU()):
+            if is_set:
                 self._write(binds)
-            v2c.apiPDU.set_varbinds(answer, [(oid, self._value(str(oid))) for oid, _ in binds])
+            oids = [str(oid) for oid, _ in binds]
+            if asked.isSameTypeWith(v2c.GetBulkRequestPDU()):
+                oids = [self._next(oid) for oid in oids]
+            v2c.apiPDU.set_varbinds(answer, [(oid, self._value(oid)) for oid in oids])
         if self.stray:
             v2c.apiPDU.set_varbinds(answer, [("1.3.6.1.2.1.1.3.0", v2c.Integer(1))])
         loop = asyncio.get_running_loop()
@@ -303,6 +355,13 @@ class Switch(asyncio.DatagramProtocol):
             self.objects |= {str(oid): int(value) for oid, value in binds}
         if not self.stuck:
             self.objects[f"{ATS}.5.1.2.0"] = self.objects[f"{ATS}.4.2.0"]
+
+    def _next(self, oid):
+        def key(name):
+            return tuple(map(int, name.split(".")))
+
+        after = sorted((name for name in self.objects if key(name) > key(oid)), key=key)
+        return after[0] if after else oid
 
     def _value(self, oid):
         value = self.objects.get(oid)

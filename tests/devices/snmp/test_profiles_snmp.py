@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from wattcast_agent.devices import snmp_plan
+from wattcast_agent.devices import plan
 from wattcast_agent.devices.decode import decode
 from wattcast_configs.profile import Point, Repeat
 from wattcast_configs.profiles import BUILT_IN, load_profile, load_profiles
@@ -32,10 +32,11 @@ def test_only_the_preferred_source_can_be_written():
 def test_a_profile_is_probed_and_no_quantity_comes_twice(name):
     profile = PROFILES[name]
     assert profile.probe
-    rows = {column: {"1.1.1": 10, "1.1.2": 11} for column in snmp_plan.tables(profile)}
-    spread = snmp_plan.spread(profile, rows)  # raises if a quantity is given twice
+    rows = {column: {"1.1.1": 1, "1.1.2": 2} for column in plan.columns(profile)}
+    spread = plan.spread(profile, rows)
     assert not spread.repeat
-    assert set(decode(spread, {})) == {p.quantity for p in spread.point}
+    assert all("{" not in f"{p.quantity}{p.oid}{p.digits_from}{p.state_from}" for p in spread.point)
+    assert set(decode(spread, {})) == {*(p.quantity for p in spread.point), *spread.highest}
 
 
 @pytest.mark.parametrize(
@@ -47,9 +48,9 @@ def test_a_profile_is_probed_and_no_quantity_comes_twice(name):
     ],
 )
 def test_parts_are_numbered_as_the_device_does_if_that_is_unique(rows, names):
-    part = Repeat("o.{n}", "1.3.6.9", (Point("power_w", 0, 9, oid="1.3.6.8.{i}"),))
+    part = Repeat("o.{n}", (Point("power_w", 0, 9, oid="1.3.6.8.{i}"),), "1.3.6.9")
     profile = replace(PROFILES["apc_rpdu2"], point=(), repeat=(part,), acts_on=("o.{n}.power_w",))
-    spread = snmp_plan.spread(profile, {"1.3.6.9": dict.fromkeys(rows, 1)})
+    spread = plan.spread(profile, {"1.3.6.9": dict.fromkeys(rows, 1)})
     assert [p.quantity for p in spread.point] == [f"{name}.power_w" for name in names]
     assert [p.oid for p in spread.point] == [f"1.3.6.8.{row}" for row in rows]
     assert list(spread.acts_on) == [f"{name}.power_w" for name in names]
@@ -62,9 +63,9 @@ def test_parts_are_numbered_as_the_device_does_if_that_is_unique(rows, names):
         ('protocol = "snmp"', 'protocol = "modbus"', "key 'function' is missing"),
         ("26.4.3.1.5.1", "26.x.1", "is no OID; write it as 1.3.6"),
         ('name = "bank.{n}"', 'name = "bank"', "the name needs '{n}'"),
-        ("26.8.3.1.5.{i}", "26.8.3.1.5.1", "current_a.oid needs '{i}'"),
+        ("26.8.3.1.5.{i}", "26.8.3.1.5.1", "current_a needs '{i}'"),
         ('oid = "1.3.6.1.4.1.318.1.1.26.4.3.1.5.1"', "address = 3", "give address and type"),
-        ('["power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
+        ('["device.power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
         ("26.6.3.1.5", "26.6.3.1..5", "inlet.1.L{n}.index"),
     ],
 )

@@ -1,0 +1,1 @@
+"""The direct line between the two agents of a rack."""

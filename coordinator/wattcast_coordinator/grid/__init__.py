@@ -1,0 +1,1 @@
+"""Prices, carbon intensity and available power from outside: providers, cache, meters."""

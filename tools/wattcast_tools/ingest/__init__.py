@@ -1,0 +1,1 @@
+"""The parts of ``wattcast bench ingest``: a coordinator's ingest process, agents, peers."""

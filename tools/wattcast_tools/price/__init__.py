@@ -1,0 +1,1 @@
+"""What price and carbon are worth: a room with two meters on recorded hours."""

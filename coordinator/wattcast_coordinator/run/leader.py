@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from wattcast_configs.models import BASE_SUMS
+from wattcast_configs.sum_file import read_sums
 from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
@@ -14,6 +16,7 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.feeds import PAST_STEPS, FeedForecasts
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
@@ -41,6 +44,7 @@ class Leader:
         self._registry: Registry | None = None
         self._money, self._costs = Money(parts, graph, view), Costs()
         self._recent_w: Mapping[str, Sequence[float]] = {}
+        self._feeds = FeedForecasts(graph, None)
 
     async def lead(self, leadership: Leadership) -> None:
         """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
@@ -58,6 +62,7 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
+        self._feeds = await self._begin_forecasts()
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -77,6 +82,15 @@ class Leader:
             event = RaiseEvent(Severity.CRITICAL, "lease", problem, self._parts.now())
             await self._parts.tell(event)
         self._parts.board.leases = racks
+
+    async def _begin_forecasts(self) -> FeedForecasts:
+        """With the week that the store tells; without it, a day has to pass first."""
+        feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
+        try:
+            feeds.resume(await self._parts.store.recent_power_w(PAST_STEPS))
+        except StoreUnavailable as error:
+            _log.warning("forecasts of feeds begin without the past week: %s", error)
+        return feeds
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
@@ -117,7 +131,7 @@ class Leader:
             self._view.note_risks(state.episodes)
             self._view.plan = state.plan.why if state.plan else ()
             self._view.fans = await asyncio.to_thread(
-                fans, state, inputs, self._graph, self._decision
+                fans, state, inputs, self._graph, self._decision, self._feeds
             )
         return state
 

@@ -1,8 +1,16 @@
-"""``wattcast train``: train the base model from recordings."""
+"""``wattcast train``: train the base model from recordings, in a process of its own.
+
+Two files come out, the servers' LSTM and the network of sums, and a manifest that says where they
+come from and how good they are. A training that was interrupted goes on after its last whole epoch
+when it is started again with the same settings.
+
+example: wattcast train --base --data recordings --out model
+"""
 
 import argparse
 import contextlib
 import json
+import shutil
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("model"), metavar="DIR", help="default: ./model"
     )
-    parser.add_argument("--epochs", type=int, default=10, help="default: 10")
+    parser.add_argument("--epochs", type=int, default=8, help="at most (default: 8)")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     parser.add_argument(
         "--limit-windows", type=int, default=100_000, metavar="N", help="default: 100000"
@@ -44,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         windows=args.limit_windows,
         trained_at=trained_at.isoformat(),
+        resume=_state(args),
     )
     with contextlib.redirect_stdout(sys.stderr):  # the frameworks print too
         manifest = train(request, lambda line: print(line, flush=True))
+    shutil.rmtree(_state(args), ignore_errors=True)
     if args.json:
         print(json.dumps(manifest))
         return 0
@@ -55,3 +65,9 @@ def run(args: argparse.Namespace) -> int:
         totals = {k: v["pinball_w"]["total"] for k, v in scores.items() if isinstance(v, dict)}
         print(f"  {name}: pinball W " + ", ".join(f"{k} {v:g}" for k, v in totals.items()))
     return 0
+
+
+def _state(args: argparse.Namespace) -> Path:
+    """Where the state of this training is kept until it is done."""
+    settings = f"{args.seed}-{args.limit_windows}-{args.epochs}"
+    return Path(args.out) / f".training-{settings}"

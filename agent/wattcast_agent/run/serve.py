@@ -15,6 +15,7 @@ from wattcast_agent.devices.poller import Poller
 from wattcast_agent.discover.fixed import Fixed
 from wattcast_agent.forecast.forecaster import Forecaster
 from wattcast_agent.infer.litert import LiteRtModel
+from wattcast_agent.run import past_file
 from wattcast_agent.run.agent import Agent, Directory
 from wattcast_agent.run.technician import open_spool
 from wattcast_agent.run.watch import Watch, open_line, place
@@ -51,9 +52,11 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     setup = config.setup(rack, kinds, {name: repr(p.command) for name, p in profiles.items()})
     directory = Fixed(coordinator) if coordinator else _finder(rack)
     model = LiteRtModel(*config.model_files(rack.model, base))
-    with _alone(base / rack.agent.state_dir):
+    state_dir = base / rack.agent.state_dir
+    with _alone(state_dir):
         spool = open_spool(rack, base)
-        forecaster = Forecaster(model.predict, model.id)
+        past = past_file.read(state_dir)
+        forecaster = Forecaster(model.predict, model.id, learned=model.learned, past=past)
         clock = rack.clock.clock()
         poller = Poller(rack, profiles, lambda: clock.now(time.time()))
         watch = Watch(rack.agent.id, rack.partner, spool, lambda: poller.busy)
@@ -69,7 +72,7 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
             model.id,
             model.runtime,
         )
-        async with _partner(rack, watch):
+        async with _partner(rack, watch), past_file.kept(state_dir, lambda: forecaster.past):
             await agent.run(directory)
         spool.close()
 

@@ -10,17 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from wattcast_coordinator.train.network import network
+from wattcast_coordinator.train.network import unrolled
 from wattcast_core.errors import DataError
-from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import (
-    HORIZON,
-    INPUTS,
-    SCALING,
-    STEP_S,
-    WINDOW,
-    Float32Array,
-)
+from wattcast_core.signal.features import CONTEXT, SCHEMA, Float32Array
 
 METADATA = "forecast.json"
 _STILL = (1980, 1, 1, 0, 0, 0)  # no clock in the archive: the same training gives the same bytes
@@ -35,32 +27,44 @@ def weights_sha256(model: Any) -> str:
     return digest.hexdigest()
 
 
-def metadata(model_id: str, *, application: str, trained_at: str, scores: object) -> dict[str, Any]:
-    """What the file says of itself; the edge refuses a model made for other inputs."""
+def metadata(
+    model_id: str, *, application: str, trained_at: str, context: Float32Array, scores: object
+) -> dict[str, Any]:
+    """What the file says of itself; the edge refuses a model made for other inputs.
+
+    Args:
+        model_id: name of the model.
+        application: whose load it learned.
+        trained_at: ISO date or time.
+        context: [n, len(CONTEXT)] it learned from: the range is written down.
+        scores: how good it is.
+    """
+    low, high = (np.round(of(context, axis=0).astype(float), 4) for of in (np.min, np.max))
     return {
-        "schema": 1,
+        **SCHEMA,
         "id": model_id,
         "application": application,
         "trained_at": trained_at,
-        "features": list(INPUTS),
-        "window": WINDOW,
-        "step_s": STEP_S,
-        "horizon": HORIZON,
-        "quantiles": list(QUANTILES),
-        "units": "change of power from the last known value, in units of the window's scale (W)",
-        "scaling": SCALING,
+        "units": "change of power from the last known value, in units of the scale (W)",
+        "learned_between": {
+            "inputs": list(CONTEXT),
+            "low": low.tolist(),
+            "high": high.tolist(),
+        },
         "scores": scores,
     }
 
 
-def write(model: Any, path: Path, description: Mapping[str, Any], probe: Float32Array) -> str:
+def write(
+    model: Any, path: Path, description: Mapping[str, Any], probe: Mapping[str, Float32Array]
+) -> str:
     """Export, check against the trained network, append the metadata.
 
     Args:
         model: the trained Keras model.
         path: the .tflite file to write.
         description: becomes forecast.json in the file's zip trailer.
-        probe: [n, WINDOW, inputs] on which network and export must agree.
+        probe: inputs by name, on which network and export must agree.
 
     Returns:
         sha256 of the whole file.
@@ -75,16 +79,13 @@ def write(model: Any, path: Path, description: Mapping[str, Any], probe: Float32
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _converted(model: Any, probe: Float32Array) -> bytes:
+def _converted(model: Any, probe: Mapping[str, Float32Array]) -> bytes:
     """Unrolled clone: built-in operations only and a dynamic batch."""
     lite = importlib.import_module("tensorflow").lite
-    clone = network(unroll=True)
-    clone.set_weights(model.get_weights())
-    content: bytes = lite.TFLiteConverter.from_keras_model(clone).convert()
+    content: bytes = lite.TFLiteConverter.from_keras_model(unrolled(model)).convert()
     runner = lite.Interpreter(model_content=content, num_threads=1).get_signature_runner()
-    (name,) = runner.get_input_details()
-    (exported,) = runner(**{name: probe}).values()
-    wanted = model.predict(probe, verbose=0)
+    (exported,) = runner(**probe).values()
+    wanted = model.predict(dict(probe), verbose=0)
     gap = float((np.abs(exported - wanted) / np.maximum(np.abs(wanted), 1.0)).max())
     if gap > _AGREE:
         raise DataError(f"export: network and .tflite differ by {gap:.2g} (at most {_AGREE})")

@@ -134,7 +134,10 @@ class SnmpPeer:
         Of a table's column that is the first row, of a single object (``.0``) itself.
         """
         under = [oid.removesuffix(".0") for oid in oids]
-        _, _, binds = await self._read(cmdgen.BulkCommandGenerator(), under, 0, 1)
+        status, _, binds = await self._read(cmdgen.BulkCommandGenerator(), under, 0, 1)
+        if len(oids) > 1 and (status or len(binds) < len(oids)):
+            half = len(oids) // 2
+            return await self.first(oids[:half]) | await self.first(oids[half:])
         return {
             oid: _plain(value)
             for oid, base, (name, value) in zip(oids, under, binds, strict=False)

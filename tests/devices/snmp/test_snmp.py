@@ -373,7 +373,7 @@ async def test_a_slow_device_is_got_to_know_over_several_polls(device, poller_of
     switch.delay_real_s = 0.15
     poller = poller_of(rack_ats, budget_real_s=0.25)
     assert state(await poller.poll(), rack_ats).quality is Quality.MISSING
-    qualities = [state(await poller.poll(), rack_ats).quality for _ in range(4)]
+    qualities = [state(await poller.poll(), rack_ats).quality for _ in range(8)]
     assert qualities[-1] is Quality.GOOD
 
 

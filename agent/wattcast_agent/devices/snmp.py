@@ -1,12 +1,13 @@
 """SNMP v2c and v3 by UDP; the only module that knows pysnmp."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from wattcast_agent.devices.decode import Raw
 from wattcast_agent.devices.login import Login
-from wattcast_agent.devices.reach import nobody_listens
+from wattcast_agent.devices.reach import explain, nobody_listens
 from wattcast_configs.command import Command
 from wattcast_core.errors import (
     DataError,
@@ -198,7 +199,9 @@ class SnmpPeer:
                 indication, status, index, binds = await answer
         except TimeoutError as error:
             raise await self._silence() from error
-        except (PySnmpError, OSError) as error:
+        except OSError as error:
+            raise explain(self.address, error, self._timeout_real_s) from error
+        except PySnmpError as error:
             raise Unreachable(f"{self.address}: {error}") from error
         if indication is not None:
             raise await self._fault(indication)
@@ -207,6 +210,8 @@ class SnmpPeer:
 
     async def _reach(self) -> str:
         if not self._target:
+            lookup = asyncio.get_running_loop().getaddrinfo  # whose error says what is wrong
+            await lookup(self._host, self._port, type=socket.SOCK_DGRAM)
             target = await hlapi.UdpTransportTarget.create(
                 (self._host, self._port), timeout=self._timeout_real_s, retries=0
             )

@@ -17,6 +17,7 @@ from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
 _NODES = 12  # told of at most
+_CENT = 0.005  # money that rounds to nothing
 _TIGHT = 0.98  # of a limit: a node that the plan brings so close is told of as well
 
 
@@ -41,6 +42,14 @@ class NodeRisk:
     after_w: float
     p_before: float
     p_after: float
+
+    @property
+    def sentence(self) -> str:
+        """The node in one line."""
+        return (
+            f"{self.name}: {self.before_w:.0f} W -> {self.after_w:.0f} W of {self.limit_w:.0f} W,"
+            f" P(over) {self.p_before:.3f} -> {self.p_after:.3f}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ class ActionReason:
         relief_w: what it takes off that node.
         destination: how much power is left at the destination, and which server came next.
         instead: the best action left out.
-        sentence: all that in one sentence.
+        why: all that in words; with the action in front it is a ``sentence``.
     """
 
     action: str
@@ -83,7 +92,12 @@ class ActionReason:
     relief_w: float
     destination: str
     instead: Alternative | None
-    sentence: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """The whole in one sentence."""
+        return f"{self.action} for {self.cost:.2f}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,19 +261,18 @@ class _Actions:
                 f"the next best, to {instead.action}, takes {instead.relief_w:.0f} W off it"
                 f" for {instead.cost:.2f}"
             )
-        cost = float(self._cost[action])
         is_move = action < self._count
         return ActionReason(
             text,
             action if is_move else -1,
             -1 if is_move else int(self._problem.rows.ats[action - self._count]),
             *when,
-            round(cost, 3),
+            round(float(self._cost[action]), 3),
             name,
             round(max(relief_w, 0.0), 1),
             there,
             instead,
-            f"{text} for {cost:.2f}: {'; '.join(parts)}",
+            "; ".join(parts),
         )
 
     def _most_relieved(self, action: int) -> tuple[int, float]:
@@ -300,4 +313,5 @@ class _Actions:
             return f"{text}, no other had room"
         costs = energy_cost(goal, workload, np.append(servers[spare_w >= 0], server))
         saved = float(costs[-1] - costs.min())
-        return f"{text}, {others} others had room and would save {saved:.2f} of energy at most"
+        saving = f"and would save {saved:.2f} of energy at most" if saved >= _CENT else "as well"
+        return f"{text}, {others} others had room {saving}"

@@ -3,6 +3,7 @@
 Nothing here decides: the plan is looked at again, next to what else could have been done.
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -195,7 +196,7 @@ def _sentence(solution: Solution, nodes: tuple[NodeRisk, ...]) -> str:
     worst = next((node for node in nodes if node.before_w > node.limit_w), None)
     if worst is None or not (solution.moves or solution.ats):
         return solution.why[0] if solution.why else "nothing is done"
-    doing = f"{len(solution.moves)} moves and {len(solution.ats)} ATS transfers"
+    doing = f"{_count(solution.moves, 'move')} and {_count(solution.ats, 'ATS transfer')}"
     end = (
         "every node keeps its limit"
         if solution.feasible
@@ -206,6 +207,10 @@ def _sentence(solution: Solution, nodes: tuple[NodeRisk, ...]) -> str:
         f"{doing} within {solution.makespan_s:.0f} s for {solution.cost:.2f}{least}, because"
         f" {worst.name} would be {worst.before_w - worst.limit_w:.0f} W over its limit; then {end}"
     )
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
 
 
 class _Actions:

@@ -201,9 +201,11 @@ class _Case:
             if dark
         ]
         over = sorted(room.over(), key=excess, reverse=True)
-        lines += [described(o, graph) for o in over if not o.contingency][:_SHOWN]
+        as_it_stands = dict.fromkeys(described(o, graph) for o in over if not o.contingency)
+        after_a_loss = dict.fromkeys(described(o, graph) for o in over if o.contingency)
+        lines += list(as_it_stands)[:_SHOWN]
         if self._next_loss:
-            lines += [described(o, graph) for o in over if o.contingency][:_SHOWN]
+            lines += list(after_a_loss)[:_SHOWN]
         return tuple(lines)
 
     def _moves(self) -> Solution | None:

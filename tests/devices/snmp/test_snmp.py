@@ -179,7 +179,7 @@ async def test_other_families(read):
 
 
 async def test_a_wrong_profile_is_refused_and_names_what_it_saw(read):
-    with pytest.raises(ForeignDevice, match=r"26 shows nothing.*sysObjectID '1\.3\S+\.1718\.4'"):
+    with pytest.raises(ForeignDevice, match=r"26 is not there.*sysObjectID '1\.3\S+\.1718\.4'"):
         await read("apc_rpdu2", "sentry-c")
     with pytest.raises(DataError, match="is not there"):
         await read("rfc1628_ups", "sentry-c")

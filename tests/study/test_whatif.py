@@ -101,6 +101,11 @@ def test_servers_on_a_lost_pdu_and_nothing_else_are_told_to_go_dark(record):
     answer = ask(replace(made, site=alone), [f"lose {one.cords[0]}"])
     assert answer.dark == (one.id,)
     assert answer.holds == NO
+    a, b, c = made.site.feed
+    tight = replace(alone, feed=(a, replace(b, limit_w=900.0, limit_n1_w=900.0), c))
+    answer = ask(replace(made, site=tight), [f"lose {one.cords[0]}"])
+    assert answer.dark == (one.id,)
+    assert answer.over
 
 
 def test_new_servers_are_wired_like_their_rack_and_counted_at_full_power(record):

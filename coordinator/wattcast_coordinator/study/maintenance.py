@@ -283,8 +283,9 @@ class _Case:
     def _notes(self) -> tuple[str, ...]:
         past = self._recording.past
         known = days.days_known(past) if past else 0
-        if not known:
-            basis = "nothing was measured: every server counts with its full power"
+        if known < days.LEAST_DAYS:
+            seen = f"less than {days.LEAST_DAYS} days were" if past else "nothing was"
+            basis = f"{seen} measured: every server counts with its full power"
         else:
             basis = (
                 f"loads are those of the same hours of {known} past days, at quantile"

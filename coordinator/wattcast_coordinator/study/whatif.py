@@ -44,6 +44,7 @@ class Answer:
 
     Attributes:
         question: as asked.
+        lost: what is supposed to be lost.
         holds: AS_IS, WITH_PLAN or NO.
         over: what would be over its limit.
         dark: servers that would have no supply.
@@ -57,6 +58,7 @@ class Answer:
     """
 
     question: str
+    lost: tuple[str, ...]
     holds: str
     over: tuple[str, ...] = ()
     dark: tuple[str, ...] = ()
@@ -166,6 +168,7 @@ def _answer(recording: Recording, lost: frozenset[str], question: str) -> Answer
     room = _room(recording, graph, lost)
     answer = Answer(
         question=question,
+        lost=tuple(sorted(lost)),
         holds=AS_IS,
         over=over,
         dark=room.dark(),

@@ -1,6 +1,5 @@
 """Calibrated forecasts of feeds while this coordinator leads."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -9,14 +8,15 @@ from wattcast_coordinator.aggregate.nodes import NodeForecaster, Servers
 from wattcast_coordinator.aggregate.problem import Problem
 from wattcast_coordinator.aggregate.routes import trace
 from wattcast_coordinator.ports import Inputs
+from wattcast_coordinator.store.contract import RecentPower
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.steps import HISTORY, HORIZON, STEP_S
+from wattcast_core.signal import gaps
+from wattcast_core.signal.steps import HORIZON, STEP_S
 from wattcast_core.signal.sums import SumNetwork
 from wattcast_core.units import FloatArray, epoch_s
 
 _UNKNOWN_SHARE = 0.2  # of servers not measured just now: above it no feed's load is known
-PAST_STEPS = HISTORY
 
 
 class FeedForecasts:
@@ -27,16 +27,12 @@ class FeedForecasts:
         shares = np.zeros((len(graph.feeds), len(graph.servers)))
         self._nodes = NodeForecaster(shares, network)
         self._last_w = np.full(len(graph.servers), np.nan)
-        self._past: FloatArray | None = None
+        self._past: RecentPower | None = None
 
-    def resume(self, recent_w: Mapping[str, Sequence[float]]) -> None:
-        """Remember servers' past power, oldest first, all ending with the same step."""
-        steps = max((len(of) for of in recent_w.values()), default=0)
-        past = np.full((len(self._graph.servers), max(steps, 1)), np.nan)
-        for row, name in enumerate(self._graph.servers):
-            if of := recent_w.get(name):
-                past[row, -len(of) :] = of
-        self._past = past
+    def resume(self, past: RecentPower) -> None:
+        """Take servers' past power at the next update; on another step than the model's: none."""
+        if past.step_s == STEP_S and past.power_w:
+            self._past = past
 
     def update(self, problem: Problem, inputs: Inputs) -> tuple[FloatArray, FloatArray]:
         """Take the step that ends now.
@@ -50,9 +46,9 @@ class FeedForecasts:
         if step_s != STEP_S or end_s % STEP_S:
             return nothing, nothing
         self._nodes.shares = self._shares(problem)
-        if self._past is not None:
-            self._resume(end_s, self._past)
-            self._past = None
+        past, self._past = self._past, None
+        if past is not None and past.end_s <= end_s:
+            self._nodes.resume(past.end_s, self._past_loads(past))
         power_w = self._measured(inputs)
         known = np.isfinite(power_w)
         self._last_w[known] = power_w[known]
@@ -64,15 +60,15 @@ class FeedForecasts:
         )
         return self._nodes.update(end_s, load_w, servers), self._nodes.covered
 
-    def _resume(self, end_s: float, past: FloatArray) -> None:
-        """The newest step of the past is the one before or the one that ends now."""
-        known = np.isfinite(past)
+    def _past_loads(self, past: RecentPower) -> FloatArray:
+        """[feed, step] with the shares of now; NaN where too few servers were measured."""
+        steps = max(map(len, past.power_w.values()))
+        nothing = np.full(steps, np.nan)
+        power_w = np.array([past.power_w.get(name, nothing) for name in self._graph.servers])
+        known = np.isfinite(power_w)
         wide = (~known).mean(axis=0) > _UNKNOWN_SHARE
-        steps = np.arange(past.shape[1])
-        last = np.maximum.accumulate(np.where(known, steps, 0), axis=1)
-        held = np.nan_to_num(np.take_along_axis(past, last, axis=1))
-        loads = np.where(wide, np.nan, self._nodes.shares @ held)
-        self._nodes.resume(end_s - STEP_S, loads)
+        held_w, _ = gaps.hold(power_w)
+        return np.where(wide, np.nan, self._nodes.shares @ held_w)
 
     def _shares(self, problem: Problem) -> FloatArray:
         routes = trace(problem.evidence, problem.evidence.ats_source)

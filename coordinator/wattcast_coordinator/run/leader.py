@@ -16,7 +16,7 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
-from wattcast_coordinator.run.feeds import PAST_STEPS, FeedForecasts
+from wattcast_coordinator.run.feeds import FeedForecasts
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
@@ -27,11 +27,13 @@ from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.errors import DataError, StoreUnavailable, Unreachable
 from wattcast_core.messages import Hello
+from wattcast_core.signal.steps import HISTORY
 from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
 _SHOW_REAL_S = 1.0
+_RECALL_REAL_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +64,7 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
-        self._feeds = await self._begin_forecasts()
+        self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -71,6 +73,7 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
+            tasks.create_task(self._recall(self._feeds))
             tasks.create_task(self._parts.prices.keep(self._parts.now))
             upkeep = Upkeep(self._parts)
             tasks.create_task(upkeep.run())
@@ -83,14 +86,12 @@ class Leader:
             await self._parts.tell(event)
         self._parts.board.leases = racks
 
-    async def _begin_forecasts(self) -> FeedForecasts:
-        """With the week that the store tells; without it, a day has to pass first."""
-        feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
+    async def _recall(self, feeds: FeedForecasts) -> None:
+        """Tell the forecasts of feeds the past week; without it, a day has to pass first."""
         try:
-            feeds.resume(await self._parts.store.recent_power_w(PAST_STEPS))
+            feeds.resume(await self._parts.store.recent_power(HISTORY, _RECALL_REAL_S))
         except StoreUnavailable as error:
             _log.warning("forecasts of feeds begin without the past week: %s", error)
-        return feeds
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
@@ -170,7 +171,7 @@ class Leader:
     async def _remember_power(self) -> None:
         """Correlation from what the store tells, or told last: a store away stops no decision."""
         try:
-            self._recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+            self._recent_w = (await self._parts.store.recent_power(_WINDOW_STEPS)).power_w
         except StoreUnavailable as error:
             _log.warning("correlation rests on older power: %s", error)
 

@@ -40,8 +40,9 @@ def test_the_alarm_comes_before_the_room_is_in_danger(drifting):
 
 
 @pytest.mark.slow
-def test_both_forecasters_are_served_and_counted(drifting):
-    assert set(drifting["forecasts"]) == {"lstm", "naive"}
+def test_every_forecast_served_is_counted_by_its_forecaster(drifting):
+    assert drifting["forecasts"]["lstm"] > 0
+    assert set(drifting["forecasts"]) <= {"lstm", "naive"}
     assert sum(drifting["forecasts"].values()) == 20 * 39
 
 

@@ -31,11 +31,13 @@ class _Outlook:
     """Both forecasters at one moment.
 
     Attributes:
-        quantiles_w: [kind, server, HORIZON, 4], calibrated; NaN where one gave nothing.
+        raw_w: [kind, server, HORIZON, 4]; NaN where one gave nothing.
+        quantiles_w: the same, calibrated.
         doubts: what is amiss at each server.
     """
 
     end_s: float
+    raw_w: FloatArray
     quantiles_w: FloatArray
     doubts: Doubts
 
@@ -131,7 +133,7 @@ class Forecaster:
         self.past.history.record(end_s, cut[:, :, 0])
         self.past.trail.judge(end_s, cut[:, -1, 0])
         outlook = self._outlook(cut, end_s)
-        self.past.trail.issue(end_s, outlook.quantiles_w)
+        self.past.trail.issue(end_s, outlook.raw_w, outlook.quantiles_w)
         return outlook
 
     def _outlook(self, cut: FloatArray, end_s: float) -> _Outlook:
@@ -147,7 +149,7 @@ class Forecaster:
         raw[:, np.isfinite(history_w).sum(axis=1) < naive.LEAST_STEPS] = np.nan
         step_w = shifts.find(history_w, inputs.scale_w)
         doubts = Doubts(inputs.age_steps, strange, by, step_w)
-        return _Outlook(end_s, self.past.trail.calibrated(raw), doubts)
+        return _Outlook(end_s, raw, self.past.trail.calibrated(raw), doubts)
 
     def _strangeness(self, inputs: ModelInput) -> tuple[FloatArray, list[str]]:
         if self._learned is None:

@@ -57,7 +57,9 @@ class NodeForecaster:
     @property
     def covered(self) -> FloatArray:
         """[node, HORIZON, 4] share of the past day's power at or below each quantile served."""
-        return self._margins[0 if self.network else 1].covered
+        learned, added = self._margins
+        judged = (learned.count > 0)[..., None]
+        return np.where(judged, learned.covered, added.covered)
 
     def resume(self, end_s: float, power_w: FloatArray) -> None:
         """Take past power [node, step], its last step ending at ``end_s``, on a model step.
@@ -82,8 +84,7 @@ class NodeForecaster:
         self._judge(end_s, power_w)
         self._history.record(end_s, power_w[:, None])
         raw = (self._learned(end_s, servers), self._added(power_w, servers))
-        pairs = zip(self._margins, raw, strict=True)
-        learned, added = (np.maximum(margins.applied(of), 0.0) for margins, of in pairs)
+        learned, added = map(_calibrated, self._margins, raw)
         self._issues.append(Issue(end_s, np.stack([learned, added])))
         served = np.where(np.isnan(learned).any(axis=(1, 2), keepdims=True), added, learned)
         served[~np.isfinite(power_w)] = np.nan
@@ -110,3 +111,9 @@ class NodeForecaster:
 
     def _added(self, power_w: FloatArray, servers: Servers) -> FloatArray:
         return sums.added(servers.quantiles_w, servers.now_w, self.shares, power_w, servers.rho)
+
+
+def _calibrated(margins: Margins, raw_w: FloatArray) -> FloatArray:
+    served_w = np.maximum(margins.applied(raw_w), 0.0)
+    margins.note(raw_w)
+    return served_w

@@ -37,7 +37,8 @@ class Fan(Snapshot):
 
     Attributes:
         covered: share of the past day's loads at or below q10, q50, q90, q99 of an hour before;
-            empty where the forecast is not calibrated yet.
+            empty where the forecast is not calibrated.
+        reason: ``calibrated: ...`` or ``summed: ...``, in words for an operator.
     """
 
     issued_at: datetime
@@ -47,6 +48,7 @@ class Fan(Snapshot):
     q90: tuple[Number, ...]
     q99: tuple[Number, ...]
     covered: tuple[Number, ...] = ()
+    reason: str = ""
 
 
 class WorstLoss(Snapshot):

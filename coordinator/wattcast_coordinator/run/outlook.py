@@ -1,7 +1,5 @@
 """The forecast of each feed as people see it: a fan of quantiles, and the worst single loss."""
 
-from collections.abc import Iterable
-from datetime import datetime
 from statistics import NormalDist
 
 import numpy as np
@@ -18,6 +16,8 @@ from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.forecast import QUANTILES
 from wattcast_core.units import FloatArray
 
+_CALIBRATED = "calibrated: its quantiles follow what this feed drew"
+_SUMMED = "summed: too few servers were measured just now; not calibrated"
 _Z = [NormalDist().inv_cdf(q) for q in QUANTILES]
 
 
@@ -32,28 +32,31 @@ def fans(
     problem = build(graph, inputs, decision, standing(state, inputs, graph, decision))
     judged = judge_room(graph, problem.evidence, frozenset(state.lost))
     served, covered = feeds.update(problem, inputs)
-    return {
-        feed: (
-            _fan(served[row].T, covered[row, -1], inputs.now, decision.step_s)
-            if np.isfinite(served[row]).all()
-            else _fan(_summed(judged, graph.node[feed]), (), inputs.now, decision.step_s),
-            _worst(judged, feed),
+
+    def fan(row: int, feed: str) -> Fan:
+        if np.isfinite(served[row]).all():
+            rows, shares, reason = served[row].T, covered[row, -1].tolist(), _CALIBRATED
+        else:
+            rows, shares, reason = _summed(judged, graph.node[feed]), [], _SUMMED
+        q10, q50, q90, q99 = (tuple(of) for of in rows.tolist())
+        return Fan(
+            issued_at=inputs.now,
+            step_s=decision.step_s,
+            q10=q10,
+            q50=q50,
+            q90=q90,
+            q99=q99,
+            covered=tuple(shares),
+            reason=reason,
         )
-        for row, feed in enumerate(graph.feeds)
-    }
+
+    return {feed: (fan(row, feed), _worst(judged, feed)) for row, feed in enumerate(graph.feeds)}
 
 
 def _summed(judged: Judgement, node: int) -> FloatArray:
     """[4, H] watts."""
     loads = judged.single.base[np.array([node])]
     return np.stack([loads.quantile_w(z)[0] for z in _Z])
-
-
-def _fan(rows: FloatArray, covered: Iterable[float], now: datetime, step_s: float) -> Fan:
-    q10, q50, q90, q99 = (tuple(row) for row in rows.tolist())
-    return Fan(
-        issued_at=now, step_s=step_s, q10=q10, q50=q50, q90=q90, q99=q99, covered=tuple(covered)
-    )
 
 
 def _worst(judged: Judgement, feed: str) -> WorstLoss | None:

@@ -40,9 +40,9 @@ def test_the_alarm_comes_before_the_room_is_in_danger(drifting):
 
 
 @pytest.mark.slow
-def test_every_forecast_served_is_counted_by_its_forecaster(drifting):
-    assert drifting["forecasts"]["lstm"] > 0
+def test_served_forecasts_are_counted_by_forecaster_and_most_are_the_lstms(drifting):
     assert set(drifting["forecasts"]) <= {"lstm", "naive"}
+    assert drifting["forecasts"]["lstm"] > 0.9 * 20 * 39
     assert sum(drifting["forecasts"].values()) == 20 * 39
 
 

@@ -26,7 +26,7 @@ from wattcast_coordinator.topology import graph
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.devices import DeviceState
-from wattcast_core.errors import DataError
+from wattcast_core.errors import DataError, StoreUnavailable
 from wattcast_core.samples import Quality
 from wattcast_tools.demo import toml_text
 
@@ -245,6 +245,29 @@ async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, 
     with pytest.raises(Deposed):  # plainly: the elector looks for it
         await asyncio.wait_for(term, 10)
     assert view.leader.token == 0
+
+
+async def test_without_its_network_of_sums_and_its_past_a_term_goes_on_and_tells(
+    parts, edges, etcd, monkeypatch, tmp_path
+):
+    async def away(steps, patience_real_s=1.0):
+        raise StoreUnavailable("no answer")
+
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(leading.BASE_SUMS.read_bytes()[:500])
+    monkeypatch.setattr(leading, "BASE_SUMS", cut)
+    monkeypatch.setattr(edges, "recent_power", away)
+    view = LiveView(parts)
+    leader = Leader(parts, graph.build(parts.site), view)
+    term = asyncio.create_task(leader.lead(Leadership(etcd, "me", 7, 1)))
+    await until(lambda: view.fans or term.done())
+    assert set(view.fans) == {"A", "B", "C"}
+    told = [e.text for e in edges.events if e.kind == "failed"]
+    assert any(str(cut) in text and "remedy" in text for text in told)
+    assert any("recalling the past week of power failed" in text for text in told)
+    etcd.leads = False
+    with pytest.raises(Deposed):
+        await asyncio.wait_for(term, 10)
 
 
 async def test_people_see_what_is_known_and_the_rest_as_unknown(parts, edges):

@@ -64,7 +64,9 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
-        self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
+        self._feeds = FeedForecasts(self._graph, None)
+        async with self._parts.guard("reading the network of sums"):
+            self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -88,10 +90,8 @@ class Leader:
 
     async def _recall(self, feeds: FeedForecasts) -> None:
         """Tell the forecasts of feeds the past week; without it, a day has to pass first."""
-        try:
+        async with self._parts.guard("recalling the past week of power"):
             feeds.resume(await self._parts.store.recent_power(HISTORY, _RECALL_REAL_S))
-        except StoreUnavailable as error:
-            _log.warning("forecasts of feeds begin without the past week: %s", error)
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""

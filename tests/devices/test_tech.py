@@ -205,7 +205,7 @@ def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
     assert main([*words, "xy_md2"]) == 2
     assert "did you mean 'xy_md02'" in capsys.readouterr().err
     assert main([*words, "apc_ats"]) == 2
-    assert "no profile is for modbus" in capsys.readouterr().err
+    assert "is reached by modbus, but apc_ats is for snmp" in capsys.readouterr().err
 
 
 @pytest.mark.integration

@@ -22,6 +22,7 @@ refuses the login or the version; 4 no connection, connection refused, or no ans
 
 import argparse
 import json
+from contextlib import suppress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,14 @@ and what it can be commanded. Nothing is written.
   wattcast tech probe --url redfish://192.0.2.30
   wattcast tech probe --url 'modbus-tcp://192.0.2.11?device_id=7' --json | jq .candidates"""
 
+_PROFILES = """\
+List the families of devices that are known: kind, protocol, how certain the facts are, what can be
+commanded, and models. docs/devices.md says more; a profile of your own is tried with
+--profile ./mine.toml.
+
+  wattcast tech profiles --json | jq -r '.[] | select(.protocol == "snmp") | .name'"""
+_LONGEST_S = 3600.0  # nobody stands at a rack for longer
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``wattcast tech``."""
@@ -57,9 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read = actions.add_parser("read", help="read a device once", description=_READ)
     watch = actions.add_parser("watch", help="read it again and again", description=_WATCH)
     probe = actions.add_parser("probe", help="find out what it is", description=_PROBE)
-    profiles = actions.add_parser("profiles", help="list the profiles that ship")
-    for action in (read, watch, probe):
+    profiles = actions.add_parser(
+        "profiles", help="list the profiles that ship", description=_PROFILES
+    )
+    for action in (read, watch, probe, profiles):
         action.formatter_class = argparse.RawDescriptionHelpFormatter
+    for action in (read, watch, probe):
         action.epilog = (
             "addresses (put them into quotes: '?' and '&' mean something to a shell):\n  "
         )
@@ -70,18 +82,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--device", default="", metavar="ID", help="which device of --rack")
         action.add_argument("--profile", default="", help="name of a profile, or a .toml file")
         action.add_argument(
-            "--timeout", type=float, default=10.0, metavar="S", help="longest wait (default 10 s)"
+            "--timeout",
+            type=_seconds,
+            default=10.0,
+            metavar="S",
+            help="longest wait (default 10 s)",
         )
     watch.add_argument(
-        "--interval", type=float, default=1.0, metavar="S", help="time between reads (default 1 s)"
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="time between reads (default 1 s)",
     )
     watch.add_argument(
-        "--count", type=int, default=0, metavar="N", help="stop after N reads (default: Ctrl-C)"
+        "--count", type=_count, default=0, metavar="N", help="stop after N reads (default: Ctrl-C)"
     )
     for action in (read, watch, probe, profiles):
         action.add_argument(
             "--json", action="store_true", help="print JSON (watch: one document a line)"
         )
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= _LONGEST_S:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: give seconds, above 0 and up to {_LONGEST_S:g}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: give a number of reads, or leave it out")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

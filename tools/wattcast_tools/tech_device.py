@@ -30,8 +30,6 @@ from wattcast_tools.tech_screen import Screen
 
 def run(args: argparse.Namespace) -> int:
     """Identify the device and read it; 0 if a point is good, else 1."""
-    if not args.timeout > 0:
-        raise ConfigError(f"--timeout: {args.timeout:g}; give more than 0 seconds")
     device = _of_rack(Path(args.rack), args.device) if args.rack else _of_url(args.url)
     login = login_of(device, device.where) if args.rack else login_from(device.where, os.environ)
     folder = Path(args.rack).parent if args.rack and not args.profile else Path()

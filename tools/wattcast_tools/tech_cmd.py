@@ -22,8 +22,8 @@ refuses the login or the version; 4 no connection, connection refused, or no ans
 
 import argparse
 import json
-from contextlib import suppress
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ Identify a device, unless --profile says what it is, and read it once.
   wattcast tech read --url 'snmp://192.0.2.10?community=public' --json | jq .points
   wattcast tech read --url nut://192.0.2.20/ups --timeout 30"""
 _WATCH = """\
-Read a device again and again: a live table in a terminal (what changed is green, stale yellow,
-invalid red), else a line a reading at first and then one for each that changed. A device that
+Read a device again and again: a live table in a terminal (what changed is green, invalid red,
+missing dim), else a line a reading at first and then one for each that changed. A device that
 does not answer for a while is waited for.
 
   wattcast tech watch --url 'modbus-tcp://192.0.2.11?device_id=1' --interval 0.5

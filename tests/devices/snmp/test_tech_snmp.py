@@ -80,4 +80,4 @@ async def test_a_wrong_profile_an_unknown_device_and_silence_are_told_apart(tech
     assert "Emerson Network Power" in problem
     code, document, problem = await tech(f"{url}nobody", "--timeout", "2", "--json")
     assert (code, document) == (4, None)
-    assert "community" in problem
+    assert "(time-out)" in problem

@@ -22,7 +22,6 @@ refuses the login or the version; 4 no connection, connection refused, or no ans
 
 import argparse
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(*, as_json: bool) -> int:
     from wattcast_configs.profiles import load_profiles
+    from wattcast_tools.tech_text import print_table
 
     rows = [_profile_row(profile) for profile in load_profiles().values()]
     if as_json:
@@ -162,11 +162,3 @@ def _profile_row(profile: "Profile") -> dict[str, Any]:
 def _writes(row: dict[str, Any]) -> str:
     commands = ", ".join(row["commands"]) or "-"
     return f"{commands} (lab only)" if row["commands"] and row["lab_only"] else commands
-
-
-def print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print aligned columns; the first row is the head."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())

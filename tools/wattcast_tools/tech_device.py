@@ -24,7 +24,6 @@ from wattcast_configs.rack import Device
 from wattcast_core.errors import ConfigError, ForeignDevice, LoginRefused, Refused, Unreachable
 from wattcast_core.samples import Quality, Sample
 from wattcast_tools import tech_text
-from wattcast_tools.tech_cmd import print_table
 from wattcast_tools.tech_screen import Screen
 
 
@@ -68,7 +67,7 @@ async def _probe(
             name = _name(" ".join(says), device)
             print(json.dumps(_document("", name, []) | _offers(None, tried), indent=2))
         elif tried:
-            print_table(tech_text.candidate_rows(tried))
+            tech_text.print_table(tech_text.candidate_rows(tried))
         raise
     if args.json:
         name = _name(session.says, device)
@@ -76,7 +75,7 @@ async def _probe(
         print(json.dumps(document | _offers(session.profile, tried), indent=2))
     else:
         if tried:
-            print_table(tech_text.candidate_rows(tried))
+            tech_text.print_table(tech_text.candidate_rows(tried))
             print()
         _show(args, session, samples)
         print(tech_text.offers(session.profile))
@@ -189,7 +188,7 @@ def _show(args: argparse.Namespace, session: Session, samples: list[Sample]) -> 
         return
     at = samples[0].at if samples else None
     print(f"{name}\n{tech_text.about(session.profile, at)}")
-    print_table(tech_text.reading_rows(samples))
+    tech_text.print_table(tech_text.reading_rows(samples))
 
 
 def _document(profile: str, name: str, samples: list[Sample]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from wattcast_coordinator.topology.instance import Instance
 
 _REFUSED = 3
-PATIENCE = 12  # rounds; the planner's own default, stated here so that help need not load it
+PATIENCE = 8  # rounds; the planner's own default, stated here so that help need not load it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

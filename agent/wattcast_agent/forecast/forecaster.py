@@ -1,5 +1,6 @@
 """Signatures of a rack in, one forecast a server out."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from wattcast_core.units import FloatArray, epoch_s, from_epoch_s
 Predict = Callable[[Float32Array], FloatArray]
 STALE_STEPS = 6
 NAIVE_ID = "naive"
+_NO_MODEL = "no model is loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,19 @@ class Forecaster:
         self._window: SlidingWindow | None = None
         self._trail = Trail()
         self._judged_s = 0.0
-        self._model_problem = "" if predict else "no model is loaded"
+        self._model_problem = "" if predict else _NO_MODEL
+
+    def twin(self, predict: Predict | None, model_id: str) -> "Forecaster":
+        """Another model with all that this one has seen and learned of the rack's servers."""
+        made = copy.copy(self)
+        made.use(predict, model_id)
+        return made
+
+    def use(self, predict: Predict | None, model_id: str) -> None:
+        """Go on with another model, and with a copy of what was learned: a twin shares it."""
+        self._window, self._trail = copy.deepcopy((self._window, self._trail))
+        self._predict, self._model_id = predict, model_id
+        self._model_problem = "" if predict else _NO_MODEL
 
     def update(
         self, signatures: Iterable[Signature], now: datetime, sampled_real_s: float

@@ -2,10 +2,7 @@
 
 import hashlib
 import importlib
-import io
 import json
-import zipfile
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,33 +11,16 @@ import numpy as np
 
 from wattcast_core.errors import DataError, MissingExtraError
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import (
-    HORIZON,
-    INPUTS,
-    SCALING,
-    STEP_S,
-    WINDOW,
-    Float32Array,
-)
+from wattcast_core.signal.features import HORIZON, INPUTS, WINDOW, Float32Array
+from wattcast_core.signal.model_file import RETRAIN, described
 from wattcast_core.signal.quantiles import ordered
 from wattcast_core.units import FloatArray
 
-METADATA = "forecast.json"
-_EXPECTED: Mapping[str, object] = {
-    "schema": 1,
-    "features": list(INPUTS),
-    "window": WINDOW,
-    "step_s": STEP_S,
-    "horizon": HORIZON,
-    "quantiles": list(QUANTILES),
-    "scaling": SCALING,
-}
 _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
 )
 _ROWS = 8  # at once: takes 2 MB less than a rack of 40 would, and no more time
-_RETRAIN = "remedy: take the model of this version of Wattcast or train it again (wattcast train)"
 
 
 class LiteRtModel:
@@ -62,7 +42,7 @@ class LiteRtModel:
         """
         content = _read(model)
         self.sha256 = _verify(content, model, manifest)
-        self.metadata = _metadata(content, model)
+        self.metadata = described(content, model)
         self.id = str(self.metadata.get("id", model.stem))
         self.runtime, runtime = _runtime()
         try:
@@ -76,7 +56,7 @@ class LiteRtModel:
             (self._input,) = self._run.get_input_details()
             (self._output,) = self._run.get_output_details()
         except (ValueError, RuntimeError) as error:
-            why = f"{model}: {self.runtime} cannot run it: {error}; {_RETRAIN}"
+            why = f"{model}: {self.runtime} cannot run it: {error}; {RETRAIN}"
             raise DataError(why) from error
 
     def predict(self, x: Float32Array) -> FloatArray:
@@ -112,14 +92,14 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {_RETRAIN}") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {RETRAIN}") from error
 
 
 def _verify(content: bytes, model: Path, manifest: Path) -> str:
     try:
         wanted = json.loads(_read(manifest))["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{manifest}: not a manifest with a sha256; {_RETRAIN}") from error
+        raise DataError(f"{manifest}: not a manifest with a sha256; {RETRAIN}") from error
     actual = hashlib.sha256(content).hexdigest()
     if actual != wanted:
         raise DataError(
@@ -127,19 +107,6 @@ def _verify(content: bytes, model: Path, manifest: Path) -> str:
             "remedy: copy the model and its manifest again (reinstall wattcast)"
         )
     return actual
-
-
-def _metadata(content: bytes, model: Path) -> Mapping[str, Any]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            found = json.loads(archive.read(METADATA))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise DataError(f"{model}: holds no {METADATA}; {_RETRAIN}") from error
-    for key, expected in _EXPECTED.items():
-        if not isinstance(found, dict) or found.get(key) != expected:
-            raise DataError(f"{model}: {METADATA} {key!r} is not {expected!r}; {_RETRAIN}")
-    checked: Mapping[str, Any] = found
-    return checked
 
 
 def _runtime() -> tuple[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
+
 from wattcast_configs.control import Control, Listen
 from wattcast_configs.files import load_site
 from wattcast_configs.site import Site
@@ -24,9 +26,11 @@ from wattcast_coordinator.coord.announce import Announcer
 from wattcast_coordinator.coord.election import Elector
 from wattcast_coordinator.coord.etcd import Etcd
 from wattcast_coordinator.coord.server import EtcdServer
+from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
@@ -100,10 +104,13 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
         parts = await _parts(control, site, folder, elector, stack)
         view = LiveView(parts)
-        leader = Leader(parts, graph.build(site), view)
+        files = ModelFiles(_models_dir(control, folder))
+        desk = ModelDesk(files, parts.agents, parts.now, parts.tell, parts.store.write_audit)
+        leader = Leader(parts, graph.build(site), view, desk)
         parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
-        parts.handler.audit = parts.audit
-        bound = await _listen(parts, view, stop, stack)
+        parts.handler.audit, parts.handler.reported = parts.audit, desk.reported
+        bound = await _listen(parts, create_app(view, stop, desk), stack)
+        stack.callback(stop.set)
         announcer = Announcer()
         stack.push_async_callback(announcer.stop)
         announce = partial(_announce, announcer, control.listen, bound["grpc"])
@@ -130,10 +137,14 @@ async def _parts(
     stack.push_async_callback(proxy.aclose)
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
-    agents = AgentServer(handler)
+    agents = AgentServer(handler, ModelFiles(_models_dir(control, folder)))
     return Parts(
         control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
     )
+
+
+def _models_dir(control: Control, folder: Path) -> Path:
+    return folder / (control.models.dir or Path(control.state_dir) / "models")
 
 
 def _store(control: Control, folder: Path) -> AsyncStore:
@@ -145,19 +156,16 @@ def _store(control: Control, folder: Path) -> AsyncStore:
     return AsyncStore(store, Days(control.store.raw_days, control.store.rollup_days))
 
 
-async def _listen(
-    parts: Parts, view: LiveView, stop: asyncio.Event, stack: AsyncExitStack
-) -> dict[str, str]:
+async def _listen(parts: Parts, app: FastAPI, stack: AsyncExitStack) -> dict[str, str]:
     """Open the ports; returns what was bound."""
     listen = parts.control.listen
     grpc_host, _ = _split(listen.grpc, "listen.grpc")
     rest_host, rest_port = _split(listen.rest, "listen.rest")
     grpc_port = await parts.agents.start(listen.grpc)
     stack.push_async_callback(parts.agents.stop)
-    web = WebServer(create_app(view, stop))
+    web = WebServer(app)
     bound_rest = await web.start(rest_host, rest_port)
     stack.push_async_callback(web.stop)
-    stack.callback(stop.set)
     rest = f"http://{rest_host}:{bound_rest}"
     return {"grpc": f"{grpc_host}:{grpc_port}", "rest": f"{rest}/api/v1", "dashboard": f"{rest}/"}
 

@@ -12,17 +12,9 @@ import numpy as np
 
 from wattcast_coordinator.train.network import network
 from wattcast_core.errors import DataError
-from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import (
-    HORIZON,
-    INPUTS,
-    SCALING,
-    STEP_S,
-    WINDOW,
-    Float32Array,
-)
+from wattcast_core.signal.features import Float32Array
+from wattcast_core.signal.model_file import METADATA, SCHEMA
 
-METADATA = "forecast.json"
 _STILL = (1980, 1, 1, 0, 0, 0)  # no clock in the archive: the same training gives the same bytes
 _AGREE = 1e-5  # of the answer, or of 1 where it is smaller
 
@@ -38,17 +30,11 @@ def weights_sha256(model: Any) -> str:
 def metadata(model_id: str, *, application: str, trained_at: str, scores: object) -> dict[str, Any]:
     """What the file says of itself; the edge refuses a model made for other inputs."""
     return {
-        "schema": 1,
+        **SCHEMA,
         "id": model_id,
         "application": application,
         "trained_at": trained_at,
-        "features": list(INPUTS),
-        "window": WINDOW,
-        "step_s": STEP_S,
-        "horizon": HORIZON,
-        "quantiles": list(QUANTILES),
         "units": "change of power from the last known value, in units of the window's scale (W)",
-        "scaling": SCALING,
         "scores": scores,
     }
 

@@ -1,0 +1,185 @@
+"""The models of a running coordinator: champions, what agents say of them, who changed them."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+
+from wattcast_coordinator.api.agents import AgentServer
+from wattcast_coordinator.api.models import ModelView
+from wattcast_coordinator.coord.election import Leadership
+from wattcast_coordinator.models.files import ModelFiles
+from wattcast_coordinator.models.promotion import Decision, Judgement, withdraw
+from wattcast_coordinator.models.record import ModelRecord, ModelState, promoted, rolled_back
+from wattcast_coordinator.models.registry import ModelRegistry
+from wattcast_coordinator.ports import RaiseEvent, Severity
+from wattcast_coordinator.store.contract import AuditEntry
+from wattcast_core.errors import Refused
+from wattcast_core.messages import Champions
+from wattcast_core.models import FAILED, ModelReport
+
+_KIND = "model"
+
+
+class ModelDesk:
+    """Implements ``api.models.Desk``; whatever changes is an audit entry and an event.
+
+    Attributes:
+        changed: told of an application with another champion; set by who leads.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        agents: AgentServer,
+        now: Callable[[], datetime],
+        tell: Callable[[RaiseEvent], Awaitable[None]],
+        write_audit: Callable[[AuditEntry], None],
+    ) -> None:
+        self._files, self._agents, self._now = files, agents, now
+        self._tell, self._write_audit = tell, write_audit
+        self.changed: Callable[[str], None] = lambda _: None
+        self._registry: ModelRegistry | None = None
+        self._reports: dict[tuple[str, str], dict[str, ModelReport]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    # -- terms
+
+    async def take_up(self, leadership: Leadership) -> None:
+        """Begin a term: read what is known, and tell agents of it."""
+        registry = ModelRegistry(leadership)
+        for problem in await registry.load():
+            await self._event(Severity.WARNING, problem)
+        self._registry = registry
+        for record in registry.records:
+            if record.state is ModelState.CHAMPION and self._files.path(record.sha256) is None:
+                text = (
+                    f"the file of champion {record.id} of {record.application} is not at this"
+                    " coordinator: agents that lack it keep what they have; remedy: copy"
+                    f" {record.sha256}.tflite into its models folder, or share that (models.dir)"
+                )
+                await self._event(Severity.WARNING, text)
+        self._tell_agents()
+
+    def lay_down(self) -> None:
+        """End a term."""
+        self._registry = None
+        self._agents.tell_champions(None)
+
+    # -- people
+
+    def models(self) -> list[ModelView]:
+        """See ``Desk``; empty where this coordinator does not lead."""
+        records = self._registry.records if self._registry else ()
+        return [
+            ModelView.of(r, self._words(r), file=self._files.path(r.sha256) is not None)
+            for r in records
+        ]
+
+    async def add(
+        self, content: bytes, application: str, judged: Judgement | None = None
+    ) -> ModelRecord:
+        """See ``Desk``; a model that is known already stays what it is."""
+        registry = self._leading()
+        record = await asyncio.to_thread(self._files.add, content, application)
+        scores = asdict(judged) if judged else {}
+        async with self._one_at_a_time:
+            known = [r for r in registry.records if r.application == application]
+            if any(r.sha256 == record.sha256 for r in known):
+                return registry.find(application, record.sha256)
+            record = replace(record, since=self._now().isoformat(), scores=scores)
+            await registry.put([record])
+        self._audit("add", record.application, {"id": record.id, "sha256": record.sha256})
+        return record
+
+    async def promote(self, application: str, model: str, why: str) -> None:
+        """See ``Desk``."""
+        registry = self._leading()
+        new = registry.find(application, model)
+        if self._files.path(new.sha256) is None:
+            raise Refused(f"the file of {new.id} is not at this coordinator; add it first")
+        async with self._one_at_a_time:
+            at = self._now().isoformat()
+            await registry.put(promoted(registry.records, new, at, why))
+        self._audit("promote", application, {"id": new.id, "sha256": new.sha256, "why": why})
+        await self._event(Severity.INFO, f"{new.id} is champion of {application}: {why}")
+        self.changed(application)
+        self._tell_agents()
+
+    async def roll_back(self, application: str, why: str) -> None:
+        """See ``Desk``."""
+        registry = self._leading()
+        async with self._one_at_a_time:
+            changes = rolled_back(registry.records, application, self._now().isoformat(), why)
+            await registry.put(changes)
+        gone, *back = changes
+        serves = back[0].id if back else "the agents' own model"
+        facts = {"id": gone.id, "sha256": gone.sha256, "why": why, "serves": serves}
+        self._audit("roll_back", application, facts)
+        text = f"{gone.id} of {application} is rolled back ({why}); {serves} serves"
+        await self._event(Severity.WARNING, text)
+        self.changed(application)
+        self._tell_agents()
+
+    async def judged(
+        self, record: ModelRecord, judged: Judgement, decision: Decision, *, automatic: bool
+    ) -> None:
+        """Carry a decision on a challenger out, or only tell of it."""
+        facts = {**asdict(judged), **asdict(decision), "id": record.id, "sha256": record.sha256}
+        self._audit("judge", record.application, facts)
+        if decision.promote and automatic:
+            await self.promote(record.application, record.sha256, decision.why)
+            return
+        what = "could be promoted" if decision.promote else "is not promoted"
+        text = f"{record.id} of {record.application} {what}: {decision.why}"
+        await self._event(Severity.INFO, text)
+
+    def champions(self) -> tuple[ModelRecord, ...]:
+        """Those of all applications."""
+        records = self._registry.records if self._registry else ()
+        return tuple(r for r in records if r.state is ModelState.CHAMPION)
+
+    def keep(self, sha256: str) -> str:
+        """Path of a model's file; empty if it is not here."""
+        return str(self._files.path(sha256) or "")
+
+    # -- agents
+
+    async def reported(self, agent: str, report: ModelReport) -> None:
+        """An agent's word; a champion that fails is withdrawn."""
+        words = self._reports.setdefault((report.application, report.sha256), {})
+        if words.get(agent) == report:
+            return
+        words[agent] = report
+        severity = Severity.WARNING if report.stage in FAILED else Severity.INFO
+        why = f": {report.why}" if report.why else ""
+        text = f"{agent}: {report.id} of {report.application} is {report.stage}{why}"
+        await self._event(severity, text)
+        champion = next((r for r in self.champions() if _same(r, report)), None)
+        if champion is not None and (reason := withdraw([w.stage for w in words.values()])):
+            await self.roll_back(report.application, f"{reason} ({agent}{why})")
+
+    def _words(self, record: ModelRecord) -> Mapping[str, str]:
+        words = self._reports.get((record.application, record.sha256), {})
+        return {a: f"{w.stage}: {w.why}" if w.why else str(w.stage) for a, w in words.items()}
+
+    def _leading(self) -> ModelRegistry:
+        if self._registry is None:
+            raise Refused("this coordinator does not lead now; ask the one that does")
+        return self._registry
+
+    def _tell_agents(self) -> None:
+        self._agents.tell_champions(Champions(tuple(r.champion for r in self.champions())))
+
+    def _audit(self, action: str, application: str, facts: Mapping[str, object]) -> None:
+        entry = AuditEntry(self._now(), "coordinator", action, f"model of {application}",
+                           json.dumps(facts, default=str))  # fmt: skip
+        self._write_audit(entry)
+
+    async def _event(self, severity: Severity, text: str) -> None:
+        await self._tell(RaiseEvent(severity, _KIND, text, self._now()))
+
+
+def _same(record: ModelRecord, report: ModelReport) -> bool:
+    return (record.application, record.sha256) == (report.application, report.sha256)

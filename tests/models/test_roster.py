@@ -74,10 +74,15 @@ def test_a_worse_model_leaves_its_seat_and_the_figures_say_why():
 def test_answers_that_are_no_numbers_are_never_served(trial):
     roster = Roster(made("own", flat()))
     run(roster, 70)
-    answer = [flat()]
-    roster.seat(ALL, "a" * 64, made("new", lambda x: answer[0](x)), trial=trial)
+    shift = [0.0]
+
+    def predict(x):
+        return flat(shift=shift[0])(x)
+
+    model = made("new", predict)
+    roster.seat(ALL, "a" * 64, model, trial=trial)
     run(roster, 3, 70)
-    answer[0] = flat(shift=math.nan)
+    shift[0] = math.nan
     (served,) = run(roster, 1, 73)
     (verdict,) = roster.verdicts()
     assert verdict.stage is Stage.DEFECT
@@ -115,7 +120,7 @@ def test_an_identical_forecaster_is_found_equal_and_gaps_are_passed_over():
 
 def test_a_probe_asks_the_model():
     probe(made("good", flat()))
-    with pytest.raises(DataError, match="probe: bad answered .* not finite"):
+    with pytest.raises(DataError, match=r"probe: bad answered .* not finite"):
         probe(made("bad", flat(shift=math.inf)))
     with pytest.raises(DataError, match="not in order"):
         probe(made("bad", flat(spread=-1.0)))

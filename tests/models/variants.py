@@ -64,7 +64,7 @@ def nan():
 def champion(content, application=ALL, **change):
     told = {
         "application": application,
-        "id": about(content)["id"],
+        "id": about(content)["id"] if zipfile.is_zipfile(io.BytesIO(content)) else "none",
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "schema": VERSION,
@@ -76,7 +76,7 @@ def signatures(k, servers=("s1", "s2"), application=""):
     """Step ``k`` of servers whose load swings."""
     out = []
     for n, server in enumerate(servers):
-        watts = 300.0 + 60.0 * math.sin(k / 9.0 + n) + 8.0 * math.sin(k * (k + n))
+        watts = 300.0 + 60.0 * math.sin(k / 20.0 + n) + 8.0 * math.sin(k * (k + n))
         values = [math.nan] * len(FEATURES)
         values[0] = watts / 6.0
         at = from_epoch_s(T0 + k * STEP_S)

@@ -7,12 +7,12 @@ import numpy as np
 
 from wattcast_agent.forecast.forecaster import Forecaster, Predict
 from wattcast_core.errors import DataError
-from wattcast_core.signal.features import STEP_S, WINDOW, Float32Array
+from wattcast_core.signal.features import STEP_S, Float32Array
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import EPOCH, FloatArray
 
 _PROBE_LOADS_W = (0.0, 5.0, 300.0, 2_000.0, math.nan)  # servers of the probe
-_PROBE_STEPS = WINDOW + 2
+_PROBE_STEPS = 12  # the least that are forecast from, and a few more
 _CPU = FEATURES.index("cpu_pct")
 
 

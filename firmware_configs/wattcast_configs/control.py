@@ -123,8 +123,6 @@ class Models:
     """How forecast models are kept, trained again and replaced.
 
     Attributes:
-        dir: folder of the models' files, which several coordinators must share; empty: ``models``
-            in state_dir.
         retrain_days: days (data) from one training to the next; 0 = only when it is asked for.
         retrain_on_drift: also when forecasts have become worse; needs ``retrain_days`` above 0.
         train_days: days of the signature database to learn from.
@@ -135,7 +133,6 @@ class Models:
         niceness: of the training process, 0 to 19.
     """
 
-    dir: str = ""
     retrain_days: float = 0.0
     retrain_on_drift: bool = True
     train_days: float = 60.0

@@ -21,7 +21,7 @@ class ModelFiles:
 
     def path(self, sha256: str) -> Path | None:
         """The file of a model; None if it is not kept here."""
-        path = self._folder / f"{sha256}.tflite"
+        path = self._file(sha256)
         return path if sha256.isalnum() and path.is_file() else None
 
     def add(self, content: bytes, application: str) -> ModelRecord:
@@ -43,8 +43,29 @@ class ModelFiles:
             str(about.get("trained_at", "")),
         )
         record.champion  # noqa: B018 - raises on a size or name that cannot be
-        self._write(self._folder / f"{sha256}.tflite", content)
+        self._write(content, sha256)
         return record
+
+    def take(self, content: bytes, sha256: str) -> None:
+        """Keep a copy of another coordinator's file.
+
+        Raises:
+            DataError: it is another file, or cannot be written.
+        """
+        if (actual := hashlib.sha256(content).hexdigest()) != sha256:
+            raise DataError(f"sha256 of what came is {actual[:12]}, not {sha256[:12]}")
+        self._write(content, sha256)
+
+    def discard(self, sha256: str) -> None:
+        """Delete a file; idempotent.
+
+        Raises:
+            DataError: it cannot be deleted.
+        """
+        try:
+            self._file(sha256).unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be deleted ({error.strerror})") from error
 
     def read(self, sha256: str, offset: int) -> Iterator[bytes]:
         """Pieces of a file from an offset on.
@@ -55,8 +76,8 @@ class ModelFiles:
         path = self.path(sha256)
         if path is None:
             raise DataError(
-                f"model {sha256[:12]} is not kept at this coordinator; remedy: promote it again"
-                " here, with its folder (wattcast train --promote DIR)"
+                f"model {sha256[:12]} is not kept at this coordinator; remedy: add it again"
+                " (wattcast train models add FILE)"
             )
         try:
             with path.open("rb") as file:
@@ -66,7 +87,11 @@ class ModelFiles:
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _file(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.tflite"
+
+    def _write(self, content: bytes, sha256: str) -> None:
+        path = self._file(sha256)
         beside = path.with_suffix(".new")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

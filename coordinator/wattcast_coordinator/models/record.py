@@ -53,12 +53,21 @@ class ModelRecord:
 
 
 Changes = tuple[ModelRecord, ...]
+KEPT = 8  # models of an application beside its champion; older ones are forgotten
 
 
 def champion_of(records: Iterable[ModelRecord], application: str) -> ModelRecord | None:
     """The champion of an application, if it has one."""
     mine = (r for r in records if r.application == application)
     return next((r for r in mine if r.state is ModelState.CHAMPION), None)
+
+
+def surplus(records: Iterable[ModelRecord], application: str) -> Changes:
+    """The oldest models of an application, beyond KEPT and its champion."""
+    others = [
+        r for r in records if r.application == application and r.state is not ModelState.CHAMPION
+    ]
+    return tuple(sorted(others, key=lambda r: r.since, reverse=True)[KEPT:])
 
 
 def promoted(records: Iterable[ModelRecord], new: ModelRecord, at: str, why: str) -> Changes:

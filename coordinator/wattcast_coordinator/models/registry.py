@@ -9,10 +9,22 @@ from dataclasses import asdict
 from urllib.parse import quote
 
 from wattcast_coordinator.coord.election import Leadership
+from wattcast_coordinator.coord.etcd import Etcd
 from wattcast_coordinator.models.record import ModelRecord, ModelState
 from wattcast_core.errors import DataError, Refused
 
 PREFIX = "/wattcast/models/"
+
+
+async def read(etcd: Etcd) -> tuple[tuple[ModelRecord, ...], tuple[str, ...]]:
+    """All models, and what is wrong with damaged records; any coordinator may ask."""
+    records, problems = [], []
+    for kv in await etcd.list(PREFIX):
+        try:
+            records.append(_load(kv.key, kv.value))
+        except DataError as error:
+            problems.append(str(error))
+    return tuple(records), tuple(problems)
 
 
 class ModelRegistry:
@@ -22,15 +34,10 @@ class ModelRegistry:
         self._leadership = leadership
         self._records: dict[tuple[str, str], ModelRecord] = {}
 
-    async def load(self) -> list[str]:
-        """Read what earlier terms wrote; what is wrong with damaged records."""
-        problems = []
-        for kv in await self._leadership.etcd.list(PREFIX):
-            try:
-                record = _load(kv.key, kv.value)
-                self._records[record.application, record.sha256] = record
-            except DataError as error:
-                problems.append(str(error))
+    async def load(self) -> tuple[str, ...]:
+        """Take what earlier terms wrote; what is wrong with damaged records."""
+        records, problems = await read(self._leadership.etcd)
+        self._records = {_place(record): record for record in records}
         return problems
 
     @property
@@ -52,11 +59,19 @@ class ModelRegistry:
             raise Refused(f"{how} '{name}' of application '{application}'; known: {known}")
         return found[0]
 
-    async def put(self, changed: Iterable[ModelRecord]) -> None:
-        """Write records in one transaction (Deposed: nothing was written)."""
-        changed = tuple(changed)
-        await self._leadership.put({_key(r): json.dumps(asdict(r)) for r in changed})
-        self._records |= {(r.application, r.sha256): r for r in changed}
+    async def put(self, changed: Iterable[ModelRecord], gone: Iterable[ModelRecord] = ()) -> None:
+        """Write and forget records in one transaction (Deposed: nothing was changed)."""
+        changed, gone = tuple(changed), tuple(gone)
+        texts: dict[str, str | None] = {_key(r): None for r in gone}
+        texts |= {_key(r): json.dumps(asdict(r)) for r in changed}
+        await self._leadership.put(texts)
+        for record in gone:
+            self._records.pop(_place(record), None)
+        self._records |= {_place(r): r for r in changed}
+
+
+def _place(record: ModelRecord) -> tuple[str, str]:
+    return record.application, record.sha256
 
 
 def _key(record: ModelRecord) -> str:

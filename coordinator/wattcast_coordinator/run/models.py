@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -11,7 +11,13 @@ from wattcast_coordinator.api.models import ModelView
 from wattcast_coordinator.coord.election import Leadership
 from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.models.promotion import Decision, Judgement, withdraw
-from wattcast_coordinator.models.record import ModelRecord, ModelState, promoted, rolled_back
+from wattcast_coordinator.models.record import (
+    ModelRecord,
+    ModelState,
+    promoted,
+    rolled_back,
+    surplus,
+)
 from wattcast_coordinator.models.registry import ModelRegistry
 from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store.contract import AuditEntry
@@ -41,6 +47,7 @@ class ModelDesk:
         self._tell, self._write_audit = tell, write_audit
         self.changed: Callable[[str], None] = lambda _: None
         self._registry: ModelRegistry | None = None
+        self._told: set[ModelReport] = set()
         self._reports: dict[tuple[str, str], dict[str, ModelReport]] = {}
         self._one_at_a_time = asyncio.Lock()
 
@@ -52,14 +59,6 @@ class ModelDesk:
         for problem in await registry.load():
             await self._event(Severity.WARNING, problem)
         self._registry = registry
-        for record in registry.records:
-            if record.state is ModelState.CHAMPION and self._files.path(record.sha256) is None:
-                text = (
-                    f"the file of champion {record.id} of {record.application} is not at this"
-                    " coordinator: agents that lack it keep what they have; remedy: copy"
-                    f" {record.sha256}.tflite into its models folder, or share that (models.dir)"
-                )
-                await self._event(Severity.WARNING, text)
         self._tell_agents()
 
     def lay_down(self) -> None:
@@ -89,7 +88,9 @@ class ModelDesk:
             if any(r.sha256 == record.sha256 for r in known):
                 return registry.find(application, record.sha256)
             record = replace(record, since=self._now().isoformat(), scores=scores)
-            await registry.put([record])
+            gone = surplus((*registry.records, record), application)
+            await registry.put([record], gone)
+            await self._forget_files(registry, gone)
         self._audit("add", record.application, {"id": record.id, "sha256": record.sha256})
         return record
 
@@ -152,17 +153,29 @@ class ModelDesk:
         if words.get(agent) == report:
             return
         words[agent] = report
-        severity = Severity.WARNING if report.stage in FAILED else Severity.INFO
         why = f": {report.why}" if report.why else ""
-        text = f"{agent}: {report.id} of {report.application} is {report.stage}{why}"
-        await self._event(severity, text)
+        await self._tell_failure(agent, report)
         champion = next((r for r in self.champions() if _same(r, report)), None)
         if champion is not None and (reason := withdraw([w.stage for w in words.values()])):
             await self.roll_back(report.application, f"{reason} ({agent}{why})")
 
+    async def _forget_files(self, registry: ModelRegistry, gone: Sequence[ModelRecord]) -> None:
+        """Delete files that no model is any more."""
+        used = {record.sha256 for record in registry.records}
+        for sha256 in {record.sha256 for record in gone} - used:
+            await asyncio.to_thread(self._files.discard, sha256)
+
     def _words(self, record: ModelRecord) -> Mapping[str, str]:
         words = self._reports.get((record.application, record.sha256), {})
         return {a: f"{w.stage}: {w.why}" if w.why else str(w.stage) for a, w in words.items()}
+
+    async def _tell_failure(self, agent: str, report: ModelReport) -> None:
+        """Once a reason: hundreds of agents may refuse the same file."""
+        if report.stage not in FAILED or (said := replace(report, id="")) in self._told:
+            return
+        self._told.add(said)
+        text = f"{agent}: {report.id} of {report.application} is {report.stage}: {report.why}"
+        await self._event(Severity.WARNING, text)
 
     def _leading(self) -> ModelRegistry:
         if self._registry is None:

@@ -20,11 +20,13 @@ from wattcast_coordinator.act.choose import redirector
 from wattcast_coordinator.act.engine import EngineExecutor
 from wattcast_coordinator.act.migration import Migrator
 from wattcast_coordinator.api.agents import AgentServer
+from wattcast_coordinator.api.peer_files import fetch
 from wattcast_coordinator.api.rest import create_app
 from wattcast_coordinator.api.server import WebServer
 from wattcast_coordinator.coord.announce import Announcer
 from wattcast_coordinator.coord.election import Elector
 from wattcast_coordinator.coord.etcd import Etcd
+from wattcast_coordinator.coord.peers import Peers
 from wattcast_coordinator.coord.server import EtcdServer
 from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.run.agents import Handler
@@ -33,6 +35,7 @@ from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
+from wattcast_coordinator.run.replicas import Replicas
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.open import engine_of
@@ -48,6 +51,7 @@ class _Running:
     elector: Elector
     leader: Leader
     announce: Callable[[], Coroutine[None, None, bool]]
+    copy_models: Callable[[], Coroutine[None, None, None]]
     endpoints: dict[str, str]
 
 
@@ -76,7 +80,8 @@ async def serve(control: Control, folder: Path, ready: Path | None = None) -> No
 async def _until(stop: asyncio.Event, running: _Running) -> None:
     """Campaign, lead and be found until ``stop``; an error of any ends the coordinator."""
     campaign = running.elector.run(running.leader.lead)
-    tasks = [asyncio.create_task(work) for work in (campaign, running.announce(), stop.wait())]
+    beside = (running.announce(), running.copy_models(), stop.wait())
+    tasks = [asyncio.create_task(work) for work in (campaign, *beside)]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -104,7 +109,7 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
         parts = await _parts(control, site, folder, elector, stack)
         view = LiveView(parts)
-        files = ModelFiles(_models_dir(control, folder))
+        files = ModelFiles(state_dir / "models")
         desk = ModelDesk(files, parts.agents, parts.now, parts.tell, parts.store.write_audit)
         leader = Leader(parts, graph.build(site), view, desk)
         parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
@@ -114,7 +119,10 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         announcer = Announcer()
         stack.push_async_callback(announcer.stop)
         announce = partial(_announce, announcer, control.listen, bound["grpc"])
-        yield _Running(elector, leader, announce, {**bound, "etcd": ",".join(endpoints)})
+        peers = Peers(etcd, control.id, bound["grpc"])
+        replicas = Replicas(etcd, peers.others, files, fetch)
+        bound["etcd"] = ",".join(endpoints)
+        yield _Running(elector, leader, announce, replicas.run, bound)
 
 
 async def _parts(
@@ -137,14 +145,10 @@ async def _parts(
     stack.push_async_callback(proxy.aclose)
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
-    agents = AgentServer(handler, ModelFiles(_models_dir(control, folder)))
+    agents = AgentServer(handler, ModelFiles(folder / control.state_dir / "models"))
     return Parts(
         control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
     )
-
-
-def _models_dir(control: Control, folder: Path) -> Path:
-    return folder / (control.models.dir or Path(control.state_dir) / "models")
 
 
 def _store(control: Control, folder: Path) -> AsyncStore:

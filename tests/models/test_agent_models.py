@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from variants import BASE, champion, changed, end_of, model, nan, nonsense, signatures
+from variants import BASE, answer_of, champion, changed, end_of, model, nan, nonsense, signatures
 
 from wattcast_agent.forecast import trial
 from wattcast_agent.forecast.roster import OWN, Roster
@@ -20,8 +20,8 @@ from wattcast_core.errors import Unreachable
 from wattcast_core.models import ALL, Stage
 
 ISSUES = 6  # a trial is short here: the two networks are the same
-ISSUES = 8  # of a trial here
-GOOD, BETTER = model("good"), model("better")
+GOOD = model("good", probe=answer_of(BASE))
+BETTER = model("better")
 
 
 class Source:
@@ -119,6 +119,8 @@ SPOILED = {
     "other schema": (model("s9", schema=9), None, "'schema' is not 1"),
     "other features": (model("f", features=["power"]), None, "'features' is not"),
     "not a network": (model("z", b"z" * 1000 + BASE[1000:]), None, "cannot run it"),
+    "another answer": (model("a", probe=answer_of(BASE, 0.01)), None, "answers otherwise"),
+    "no answer": (model("b", probe=[1, 2]), None, "'probe' holds no answer"),
     "no numbers": (nan(), None, "probe: nan answered .* numbers not finite"),
 }
 

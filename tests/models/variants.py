@@ -13,6 +13,7 @@ from wattcast_configs.models import BASE_MODEL
 from wattcast_core.models import ALL, Champion
 from wattcast_core.signal.features import STEP_S
 from wattcast_core.signal.model_file import METADATA, VERSION
+from wattcast_core.signal.probe import answer, probe_input
 from wattcast_core.signature import FEATURES, Signature, Tags
 from wattcast_core.units import from_epoch_s
 
@@ -59,6 +60,14 @@ def nonsense():
 
 def nan():
     return model("nan", changed(lambda w: np.full_like(w, np.nan)))
+
+
+def answer_of(content, shift=0.0):
+    """What a model answers to the probe, to be kept in its metadata."""
+    runner = Interpreter(model_content=content).get_signature_runner()
+    (name,) = runner.get_input_details()
+    (out,) = runner(**{name: probe_input()}).values()
+    return answer(out.astype(np.float64) + shift)
 
 
 def champion(content, application=ALL, **change):

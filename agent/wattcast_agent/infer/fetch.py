@@ -10,6 +10,7 @@ from wattcast_agent.infer.shelf import Shelf
 from wattcast_core.errors import DataError
 from wattcast_core.models import Champion
 from wattcast_core.signal.model_file import VERSION
+from wattcast_core.signal.probe import disagreement, probe_input
 
 Source = Callable[[str, int], AsyncIterator[bytes]]  # sha256, offset
 
@@ -41,7 +42,8 @@ def load(shelf: Shelf, sha256: str, *, probing: bool) -> Guarded:
     Args:
         shelf: where it is.
         sha256: of it.
-        probing: let it forecast for made-up servers first, which takes a moment.
+        probing: let it forecast for made-up servers first, which takes a moment, and compare its
+            answer with the one where it was trained.
 
     Raises:
         DataError: the file is damaged, made for other inputs, or the model fails its probe.
@@ -50,4 +52,6 @@ def load(shelf: Shelf, sha256: str, *, probing: bool) -> Guarded:
     model = LiteRtModel(shelf.path(sha256), shelf.manifest(sha256))
     if probing:
         probe(Guarded(model.predict, model.id))
+        if why := disagreement(model.metadata, model.predict(probe_input())):
+            raise DataError(f"probe: {model.id} {why}; remedy: train it again (wattcast train)")
     return Guarded(model.predict, model.id)

@@ -77,7 +77,7 @@ class ModelFiles:
         if path is None:
             raise DataError(
                 f"model {sha256[:12]} is not kept at this coordinator; remedy: add it again"
-                " (wattcast train models add FILE)"
+                " (wattcast train --promote FILE)"
             )
         try:
             with path.open("rb") as file:

@@ -50,7 +50,7 @@ class Replicas:
                 self._told.add(record.sha256)
                 _log.error(
                     "the file of champion %s of %s is at no coordinator: agents that lack it keep"
-                    " what they have; remedy: add it again (wattcast train models add FILE)",
+                    " what they have; remedy: add it again (wattcast train --promote FILE)",
                     record.id,
                     record.application,
                 )

@@ -12,6 +12,7 @@ import numpy as np
 
 from wattcast_coordinator.train.network import network
 from wattcast_core.errors import DataError
+from wattcast_core.signal import probe as probing
 from wattcast_core.signal.features import Float32Array
 from wattcast_core.signal.model_file import METADATA, SCHEMA
 
@@ -45,7 +46,8 @@ def write(model: Any, path: Path, description: Mapping[str, Any], probe: Float32
     Args:
         model: the trained Keras model.
         path: the .tflite file to write.
-        description: becomes forecast.json in the file's zip trailer.
+        description: becomes forecast.json in the file's zip trailer, with the answer to the probe
+            that every agent will repeat.
         probe: [n, WINDOW, inputs] on which network and export must agree.
 
     Returns:
@@ -55,7 +57,8 @@ def write(model: Any, path: Path, description: Mapping[str, Any], probe: Float32
         DataError: the exported network answers differently.
     """
     path.write_bytes(_converted(model, probe))
-    text = json.dumps(description, indent=1, sort_keys=True)
+    answer = probing.answer(np.asarray(model.predict(probing.probe_input(), verbose=0), np.float64))
+    text = json.dumps({**description, probing.ANSWER: answer}, indent=1, sort_keys=True)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(METADATA, _STILL), text)
     return hashlib.sha256(path.read_bytes()).hexdigest()

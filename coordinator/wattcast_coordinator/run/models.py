@@ -14,6 +14,7 @@ from wattcast_coordinator.models.promotion import Decision, Judgement, withdraw
 from wattcast_coordinator.models.record import (
     ModelRecord,
     ModelState,
+    champion_of,
     promoted,
     rolled_back,
     surplus,
@@ -23,7 +24,7 @@ from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.store.contract import AuditEntry
 from wattcast_core.errors import Refused
 from wattcast_core.messages import Champions
-from wattcast_core.models import FAILED, ModelReport
+from wattcast_core.models import FAILED, ModelReport, Stage
 
 _KIND = "model"
 
@@ -95,23 +96,27 @@ class ModelDesk:
         return record
 
     async def promote(self, application: str, model: str, why: str) -> None:
-        """See ``Desk``."""
+        """See ``Desk``; one that agents gave up is refused: they do not take it again."""
         registry = self._leading()
-        new = registry.find(application, model)
-        if self._files.path(new.sha256) is None:
-            raise Refused(f"the file of {new.id} is not at this coordinator; add it first")
         async with self._one_at_a_time:
+            new = registry.find(application, model)
+            if self._files.path(new.sha256) is None:
+                raise Refused(f"the file of {new.id} is not at this coordinator; add it first")
+            if failed := withdraw(self._stages(new)):
+                raise Refused(f"{new.id}: {failed}; train it again")
             at = self._now().isoformat()
             await registry.put(promoted(registry.records, new, at, why))
         self._audit("promote", application, {"id": new.id, "sha256": new.sha256, "why": why})
         await self._event(Severity.INFO, f"{new.id} is champion of {application}: {why}")
-        self.changed(application)
-        self._tell_agents()
+        self._has_changed(application)
 
-    async def roll_back(self, application: str, why: str) -> None:
-        """See ``Desk``."""
+    async def roll_back(self, application: str, why: str, *, only: str = "") -> None:
+        """See ``Desk``; ``only`` a champion of this sha256, if that is given."""
         registry = self._leading()
         async with self._one_at_a_time:
+            champion = champion_of(registry.records, application)
+            if only and (champion is None or champion.sha256 != only):
+                return  # another agent said so just before
             changes = rolled_back(registry.records, application, self._now().isoformat(), why)
             await registry.put(changes)
         gone, *back = changes
@@ -120,8 +125,7 @@ class ModelDesk:
         self._audit("roll_back", application, facts)
         text = f"{gone.id} of {application} is rolled back ({why}); {serves} serves"
         await self._event(Severity.WARNING, text)
-        self.changed(application)
-        self._tell_agents()
+        self._has_changed(application)
 
     async def judged(
         self, record: ModelRecord, judged: Judgement, decision: Decision, *, automatic: bool
@@ -149,15 +153,17 @@ class ModelDesk:
 
     async def reported(self, agent: str, report: ModelReport) -> None:
         """An agent's word; a champion that fails is withdrawn."""
-        words = self._reports.setdefault((report.application, report.sha256), {})
-        if words.get(agent) == report:
-            return
-        words[agent] = report
+        self._reports.setdefault((report.application, report.sha256), {})[agent] = report
         why = f": {report.why}" if report.why else ""
         await self._tell_failure(agent, report)
         champion = next((r for r in self.champions() if _same(r, report)), None)
-        if champion is not None and (reason := withdraw([w.stage for w in words.values()])):
-            await self.roll_back(report.application, f"{reason} ({agent}{why})")
+        if champion is not None and (reason := withdraw(self._stages(champion))):
+            why = f"{reason} ({agent}{why})"
+            await self.roll_back(report.application, why, only=report.sha256)
+
+    def _stages(self, record: ModelRecord) -> list[Stage]:
+        words = self._reports.get((record.application, record.sha256), {})
+        return [word.stage for word in words.values()]
 
     async def _forget_files(self, registry: ModelRegistry, gone: Sequence[ModelRecord]) -> None:
         """Delete files that no model is any more."""
@@ -181,6 +187,10 @@ class ModelDesk:
         if self._registry is None:
             raise Refused("this coordinator does not lead now; ask the one that does")
         return self._registry
+
+    def _has_changed(self, application: str) -> None:
+        self.changed(application)
+        self._tell_agents()
 
     def _tell_agents(self) -> None:
         self._agents.tell_champions(Champions(tuple(r.champion for r in self.champions())))

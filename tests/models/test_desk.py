@@ -200,7 +200,14 @@ async def test_what_cannot_be_done_is_refused_with_a_reason(site):
             pytest.fail("there is no such file")
 
 
-async def test_one_defect_withdraws_a_champion_once_and_for_all(site):
+async def test_one_defect_withdraws_a_champion_once_and_for_all(site, monkeypatch):
+    real = Leadership.put
+
+    async def slow(*what, **how):
+        await asyncio.sleep(0.1)  # so that all agents have spoken before etcd answers
+        await real(*what, **how)
+
+    monkeypatch.setattr(Leadership, "put", slow)
     for name, content in (("old", OLD), ("new", NEW)):
         await site.add(content)
         await site.promote(name)

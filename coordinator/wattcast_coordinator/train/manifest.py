@@ -16,7 +16,7 @@ _PACKAGES = ("tensorflow_cpu", "tensorflow", "keras", "lightgbm", "numpy", "pyar
 def inputs(data: Path) -> list[dict[str, str]]:
     """File, sha256 and origin with licence of everything read."""
     return [
-        {"file": name, "sha256": _sha256(data / name), "origin": origin}
+        {"file": name, "sha256": sha256(data / name), "origin": origin}
         for name, origin in FILES.items()
     ]
 
@@ -48,6 +48,7 @@ def write(path: Path, manifest: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

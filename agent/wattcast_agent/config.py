@@ -12,7 +12,7 @@ from wattcast_agent.step import Setup
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_configs.rack import Agent, Device, Host, Model, Rack
 from wattcast_core.errors import ConfigError
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import Tags
 
 NO_UPS = "none"

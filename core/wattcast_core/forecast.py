@@ -14,6 +14,16 @@ class Kind(StrEnum):
     NAIVE = "naive"
 
 
+class Code(StrEnum):
+    """Why a forecast is as it is; the first that holds, most doubtful first."""
+
+    STALE = "stale"  # from the last good reading: power was not measured just now
+    UNFAMILIAR = "unfamiliar"  # an input lies outside what the model learned: wider, or naive
+    STEP = "step"  # power has just left all it did in a day
+    LSTM = "lstm"
+    NAIVE = "naive"  # no model, a failing one, or one that was worse lately
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """Quantiles of power over the horizon.
@@ -24,7 +34,8 @@ class Forecast:
         step_s: step of the horizon.
         quantiles_w: [H][4] watts at QUANTILES, not decreasing along a row.
         kind: the forecaster that was served.
-        reason: why this one (trailing pinball of both, or too little history).
+        reason: begins with a Code and a colon; then the trailing pinball of both forecasters, or
+            what is amiss, in words.
         model_id: id of the LSTM, or ``naive``.
         sampled_real_s: real time (epoch s) at which the newest reading used was taken.
     """
@@ -37,3 +48,9 @@ class Forecast:
     reason: str
     model_id: str
     sampled_real_s: float
+
+    @property
+    def code(self) -> Code:
+        """The reason's code."""
+        head = self.reason.split(":", 1)[0]
+        return Code(head) if head in set(Code) else Code(self.kind)

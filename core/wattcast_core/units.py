@@ -6,11 +6,13 @@ names: power_w, rating_a, horizon_s, carbon_g_per_kwh, price_per_mwh. Times are 
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+RealArray = NDArray[np.floating[Any]]  # of any precision
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 

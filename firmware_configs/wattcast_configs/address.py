@@ -105,7 +105,11 @@ def parse_url(url: str) -> Address:
         raise ConfigError(f"'{_safe(url)}': {error}; write e.g. {EXAMPLES[0]}") from error
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None or "://" not in url:
-        raise ConfigError(f"'{_safe(url)}': {_hint(parts.scheme, SCHEMES)}; e.g. {EXAMPLES[0]}")
+        unknown = (
+            f"'{parts.scheme}' is no way to a device" if parts.scheme else "write SCHEME://HOST"
+        )
+        hint = _hint(parts.scheme, SCHEMES)
+        raise ConfigError(f"'{_safe(url)}': {unknown}; {hint}; e.g. {EXAMPLES[0]}")
     options = _options(parts.query, scheme, parts.scheme)
     if parts.scheme == "modbus-rtu":
         if parts.netloc or not parts.path:
@@ -127,7 +131,7 @@ def _options(query: str, scheme: Scheme, name: str) -> dict[str, str]:
     found = dict(parse_qsl(query, keep_blank_values=True))
     for key in found:
         if key not in scheme.options:
-            raise ConfigError(f"{name}: option '{key}': {_hint(key, scheme.options)}")
+            raise ConfigError(f"{name}: option '{key}' is unknown; {_hint(key, scheme.options)}")
     return found
 
 

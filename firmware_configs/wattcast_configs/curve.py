@@ -7,6 +7,7 @@ from wattcast_core.errors import ConfigError
 KINDS = ("thermal", "line", "table")
 MODES = ("", "line", "battery", "bypass")
 AFTER = ("open", "bypass", "off")
+_ANY_C = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Variant:
 
     points: tuple[tuple[float, float], ...]
     mode: str = ""
-    ambient_to_c: float = 1000.0
+    ambient_to_c: float = _ANY_C
     then: str = ""
     latest: tuple[tuple[float, float], ...] = ()
 
@@ -59,6 +60,11 @@ class Curve:
             loads, times = zip(*variant.points, strict=True)
             if list(loads) != sorted(set(loads)) or list(times) != sorted(times, reverse=True):
                 raise ConfigError("points: loads must rise and times must not")
+
+    @property
+    def knows_ambient(self) -> bool:
+        """Whether its figures depend on air temperature."""
+        return any(v.ambient_to_c < _ANY_C for v in self.variant)
 
     def at(self, mode: str, ambient_c: float) -> Variant | None:
         """The variant for a mode and an air temperature; None if the source has none."""

@@ -86,9 +86,12 @@ class Repeat:
 
     Attributes:
         name: of the part, e.g. ``outlet.{n}`` or ``inlet.{g}.L{l}``. ``{l}`` is the last number of
-            the row, ``{g}`` the count of the group of rows that share all the others, ``{c}`` the
-            count of the row, ``{s}`` that count as A or B, ``{n}`` is ``{l}`` if that is unique,
-            else ``{c}``; ``{v}`` is what ``labels`` say of the row.
+            the row, ``{c}`` the count of the row, ``{n}`` is ``{l}`` if that is unique, else
+            ``{c}``; ``{f}`` counts on from the repeats before that have the same name, ``{s}`` is
+            the count as A or B; ``{g}`` counts the groups of rows that share all numbers but the
+            last; ``{u}`` is the unit of the row, ``{k}`` its count in that unit; ``{v}`` is what
+            ``labels`` or ``rows`` say of it.
+        alone: name of the part where there is one only.
         index: SNMP: column that has exactly the rows wanted; NUT, Redfish: what the names of a
             row begin with, ``{i}`` for the row; without it one name that is there or not.
         depth: numbers of a row that make the part, 0 = all (tables with a row a part and kind).
@@ -97,6 +100,8 @@ class Repeat:
         labels: value in the index -> ``{v}``, which may hold ``{l}`` and ``{c}``; that of "" is
             for any other value, else its rows are left out.
         rows: last number of the row -> ``{v}``; other rows are left out.
+        unit: SNMP: column with the number of the unit that a row belongs to, where several are
+            chained; a device without it is unit 1.
         unless: left out where this index has rows: the same readings come from there.
         most: more rows than that are not read.
         count_at: Modbus: holding register with the number of rows.
@@ -116,13 +121,15 @@ class Repeat:
     labels: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, str] = field(default_factory=dict)
     unless: str = ""
+    alone: str = ""
+    unit: str = ""
     most: int = 128
     count_at: int = -1
     stride: int = 0
     highest: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.search(r"\{[nlcvs]\}", self.name) and self.most != 1:
+        if not re.search(r"\{[nlcfsgukv]\}", self.name) and self.most != 1:
             raise ConfigError(f"repeat {self.name}: the name needs '{{n}}', or most = 1")
         if bool(self.index) == (self.count_at >= 0):
             raise ConfigError(f"repeat {self.name}: give index, or count_at for Modbus")
@@ -130,6 +137,8 @@ class Repeat:
             raise ConfigError(f"repeat {self.name}: give stride, or most = 1")
         for name in self.highest:
             known(name, [p.quantity for p in self.point], f"repeat {self.name}.highest")
+        if self.unit:
+            check_oid(self.unit, f"repeat {self.name}.unit")
         for point in self.point:
             if ("{i}" in self.index or point.oid) and "{i}" not in point.key:
                 raise ConfigError(f"repeat {self.name}: {point.quantity} needs '{{i}}' in its oid")

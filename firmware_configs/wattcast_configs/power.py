@@ -1,6 +1,9 @@
 """Power equipment of a room as its site file describes it, with every limit and its source."""
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from wattcast_core.errors import ConfigError
 
@@ -9,10 +12,48 @@ LINES = {"L1": 0, "L2": 1, "L3": 2, "L1-L2": 3, "L2-L3": 4, "L3-L1": 5}
 
 @dataclass(frozen=True, slots=True)
 class Derate:
-    """A factor on a rating: ambient temperature, grouping, altitude."""
+    """A factor on a rating: ambient temperature, grouping, altitude.
 
-    factor: float
+    Attributes:
+        source: document and place.
+        factor: above 0, at most 1.
+        by_ambient: (degC, factor) by rising air temperature, straight lines between; below the
+            first one it holds, above the last one nothing is known. It comes on top of ``factor``.
+    """
+
     source: str
+    factor: float = 1.0
+    by_ambient: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        temperatures = [celsius for celsius, _ in self.by_ambient]
+        if temperatures != sorted(set(temperatures)):
+            raise ConfigError("derate: by_ambient must rise in temperature")
+        for factor in (self.factor, *(factor for _, factor in self.by_ambient)):
+            if not 0 < factor <= 1:
+                raise ConfigError(f"derate factor {factor} is not within 0..1")
+        if not self.by_ambient and self.factor == 1:
+            raise ConfigError("derate: give a factor below 1, or by_ambient")
+
+    @property
+    def to_c(self) -> float:
+        """Highest air temperature that it knows of."""
+        return self.by_ambient[-1][0] if self.by_ambient else math.inf
+
+    def at(self, ambient_c: float) -> float:
+        """The factor at an air temperature.
+
+        Raises:
+            ConfigError: hotter than it knows of.
+        """
+        if not self.by_ambient:
+            return self.factor
+        if ambient_c > self.to_c:
+            raise ConfigError(
+                f"ambient_c is {ambient_c:g}, and {self.source} ends at {self.to_c:g} C"
+            )
+        temperature, factor = zip(*self.by_ambient, strict=True)
+        return self.factor * float(np.interp(ambient_c, temperature, factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +87,6 @@ class Rating:
             raise ConfigError("rating: give a (amperes), kva or kw, greater than 0")
         if self.standard not in ("", "nec", "iec"):
             raise ConfigError(f"rating: standard '{self.standard}' is neither 'nec' nor 'iec'")
-        for derate in self.derate:
-            if not 0 < derate.factor <= 1:
-                raise ConfigError(f"rating: derate factor {derate.factor} is not within 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +101,7 @@ class Electrical:
         power_factor: lowest true power factor of the servers where none is stated.
         third_harmonic: third-harmonic over fundamental current of line-to-neutral loads; triplen
             currents of the three lines add up in the neutral.
-        ambient_c: air temperature at the equipment, for trip curves.
+        ambient_c: air temperature at the equipment, for derating and trip curves.
     """
 
     standard: str = "iec"

@@ -9,7 +9,7 @@ import pytest
 
 from wattcast_coordinator.aggregate.loads import Loads
 from wattcast_core.errors import ConfigError, DataError
-from wattcast_core.signal.features import HORIZON
+from wattcast_core.signal.steps import HORIZON
 from wattcast_tools import bench_capacity
 from wattcast_tools.capacity import pool as pools
 from wattcast_tools.capacity import static

@@ -1,11 +1,8 @@
 """NUT devices: against upsd with dummy-ups, and against a server that misbehaves."""
 
 import asyncio
+import importlib.util
 import json
-import os
-import socket
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -20,22 +17,17 @@ from wattcast_tools.main import main
 
 pytestmark = pytest.mark.integration
 NOW = from_epoch_s(1_700_000_000)
-DRIVER, SERVER = Path("/lib/nut/dummy-ups"), Path("/lib/nut/upsd")
 
-ATS = {
-    "device.type": "ats",
-    "input.source": "1",
-    "input.source.preferred": "1",
-    "input.1.voltage": "231.00",
-    "input.2.voltage": "229.00",
-    "outlet.group.1.name": "total",
-    "outlet.group.1.realpower": "1700.00",
-    "outlet.group.2.name": "bank1",
-    "outlet.group.2.realpower": "900.00",
-    "outlet.group.3.name": "bank2",
-    "outlet.group.3.realpower": "800.00",
-    "ups.status": "OL",
-}
+
+def _sibling(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+nut_server = _sibling("nut_server")
+ATS = nut_server.ATS
 UPS = {"ups.status": "OB DISCHRG", "ups.load": "42.5", "battery.runtime": "720"}
 UPS |= {"battery.charge": "80", "output.voltage": "230.1", "ups.realpower": "425"}
 
@@ -43,52 +35,8 @@ UPS |= {"battery.charge": "80", "output.voltage": "230.1", "ups.realpower": "425
 @pytest.fixture(scope="module")
 def upsd(tmp_path_factory):
     """Port of a NUT server with a transfer switch and a UPS, both of dummy-ups."""
-    folder = tmp_path_factory.mktemp("nut")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    sections = ""
-    for name, variables in (("ats", ATS), ("ups", UPS)):
-        text = "".join(f"{key}: {value}\n" for key, value in variables.items())
-        (folder / f"{name}.dev").write_text(text)
-        sections += f"[{name}]\ndriver = dummy-ups\nport = {folder}/{name}.dev\n"
-        sections += "mode = dummy-once\n"
-    (folder / "ups.conf").write_text(sections)
-    (folder / "upsd.conf").write_text(f"LISTEN 127.0.0.1 {port}\n")
-    (folder / "upsd.users").write_text("[watt]\npassword = a-secret\nactions = SET\n")
-    names = ("NUT_CONFPATH", "NUT_STATEPATH", "NUT_ALTPIDPATH")
-    environment = os.environ | dict.fromkeys(names, str(folder))
-    user = ("-u", "root") if os.geteuid() == 0 else ()
-    words = [(DRIVER, "-F", "-a", "ats"), (DRIVER, "-F", "-a", "ups"), (SERVER, "-F")]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [subprocess.Popen([*w, *user], env=environment, **quiet) for w in words]
-    try:
-        _await_devices(port)
+    with nut_server.serving(tmp_path_factory.mktemp("nut"), {"ats": ATS, "ups": UPS}) as port:
         yield port
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-def _await_devices(port):
-    """Until the server tells all that stands in the files."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            if all(_told(port, *known) for known in (("ats", ATS), ("ups", UPS))):
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    pytest.fail("upsd did not start")
-
-
-def _told(port, name, variables):
-    with socket.create_connection(("127.0.0.1", port), timeout=2) as link:
-        link.sendall(f"LIST VAR {name}\nLOGOUT\n".encode())
-        lines = link.makefile().read().splitlines()
-    return all(f'VAR {name} {key} "{value}"' in lines for key, value in variables.items())
 
 
 async def tech(capsys, port, name, *words):

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 import shutil
 import socket
 import subprocess
@@ -65,8 +67,30 @@ async def test_states_are_words_and_truths(start, bench, capsys):
     assert document["profile"] == "raritan_xerus_ts"
     values = {name: point["value"] for name, point in document["points"].items()}
     assert values["ats.active_source"] == "A"
+    assert document["commands"] == ["prefer_source"]
     assert await tech("probe", *url) == 0
-    assert "commands: prefer_source (lab only)" in capsys.readouterr().out
+    assert "commands: prefer_source A or B (lab only), if ats.active" in capsys.readouterr().out
+
+
+@pytest.mark.integration
+async def test_probe_tells_what_was_tried_and_why_it_does_not_fit(start, bench, capsys):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--timeout", "30")
+    assert await tech("probe", *url) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["xy_md02", "fits"]
+    assert any("eastron_sdm630" in x and "register 0x0046 shows nothing" in x for x in lines)
+    assert any(line.startswith("env.1.temperature_c") for line in lines)
+    strange = await start(bench.Box({1: {0x9000: [1, 2, 3]}}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{strange.port}", "--timeout", "30")
+    assert await tech("probe", *url, "--json") == 3
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert (document["profile"], document["points"]) == (None, {})
+    tried = {row["profile"]: row for row in document["candidates"]}
+    assert not any(row["fits"] for row in tried.values())
+    assert "0x0046" in tried["eastron_sdm630"]["why"]
+    assert "no device that a profile fits" in printed.err
 
 
 @pytest.mark.integration
@@ -79,6 +103,49 @@ async def test_watch_gives_a_document_a_line(start, bench, capsys):
     assert documents[2]["points"]["env.1.temperature_c"]["value"] == 24.6
     times = [d["points"]["env.1.temperature_c"]["time"] for d in documents]
     assert len(set(times)) == 3
+
+
+@pytest.mark.integration
+async def test_watch_without_a_terminal_prints_what_changed(start, bench, capsys, monkeypatch):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = ("--url", f"modbus-tcp://127.0.0.1:{box.port}", "--profile", "xy_md02")
+    read, reads = ModbusUnit.read, []
+
+    async def warmer(unit):
+        reads.append(unit)
+        if len(reads) == 3:
+            await box.put(1, 1, [250])
+        return await read(unit)
+
+    monkeypatch.setattr(ModbusUnit, "read", warmer)
+    assert await tech("watch", *url, "--interval", "0.05", "--count", "3") == 0
+    told = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert told == [
+        "env.1.temperature_c 24.6 degC good",
+        "env.1.humidity_pct 51.2 % good",
+        "no change",
+        "env.1.temperature_c 25 degC good",
+    ]
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+async def test_watch_in_a_terminal_is_a_live_table(start, bench):
+    box = await start(bench.Box({1: bench.XY_MD02}))
+    url = f"modbus-tcp://127.0.0.1:{box.port}"
+    words = [sys.executable, "-m", "wattcast_tools.main", "tech", "watch", "--url", url]
+    words += ["--profile", "xy_md02", "--interval", "0.1", "--count", "2"]
+    screen, terminal = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(terminal)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    shown = os.read(screen, 1 << 16).decode()
+    os.close(screen)
+    assert "temperature_c\u00a0" in shown
+    assert "\x1b[1m24.6" in shown  # good readings are bold
+    assert "\x1b[1A" in shown  # the table is drawn over the one before
 
 
 @pytest.mark.integration

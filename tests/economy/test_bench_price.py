@@ -103,11 +103,13 @@ def call(*words):
 def test_the_command_tells_every_zone_and_the_median(capsys, monkeypatch):
     two = shipped()[:2]
     monkeypatch.setattr("wattcast_tools.price.market.shipped", lambda: two)
-    assert call("--weeks", 1, "--json", "--jobs", 1) == 0
+    assert call("--weeks", 1, "--seeds", 2, "--json", "--jobs", 1) == 0
     told = json.loads(capsys.readouterr().out)
     assert [z["zone"] for z in told["zones"]] == [z.zone for z in two]
     for zone in told["zones"]:
-        assert {b["left_out"] for b in zone["bills"].values()} == {0}
+        assert [room["seed"] for room in zone["rooms"]] == [1, 2]
+        bills = [bill for room in zone["rooms"] for bill in room["bills"].values()]
+        assert {bill["left_out"] for bill in bills} == {0}
     saved = [z["saved_pct"]["when and where"] for z in told["zones"]]
     assert told["median"]["saved_pct"]["when and where"] == pytest.approx(
         np.median(saved), abs=0.01

@@ -12,9 +12,11 @@ from wattcast_agent.forecast.forecaster import Forecaster
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_core.errors import DataError
-from wattcast_core.forecast import Kind
+from wattcast_core.forecast import Code, Kind
 from wattcast_core.samples import Quality
-from wattcast_core.signal.features import HORIZON, STEP_S
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import CONTEXT
+from wattcast_core.signal.steps import HORIZON, STEP_S, WINDOW
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import from_epoch_s
 
@@ -42,20 +44,21 @@ def run(forecaster, power, steps, *, first=0, step_s=STEP_S):
     return out
 
 
-def perfect(x):
-    """A model that knows the load: scaled change worked out from the window's sine."""
-    power, size = x[:, :, 0].astype(float), len(x)
-    angle = (np.arange(64 + HORIZON)) / 9.0
+def perfect(inputs):
+    """A model that knows the load: the sine is found in the window, and goes on."""
+    power = np.sinh(inputs.recent[:, :, 0].astype(float))
+    angle = np.arange(WINDOW + HORIZON) / 9.0
     basis = np.stack([np.sin(angle), np.cos(angle), np.ones_like(angle)], axis=1)
-    fit = np.linalg.lstsq(basis[:64], power.T, rcond=None)[0]
-    return (basis[64:] @ fit).T[:, :, None] + np.zeros((size, HORIZON, 4))
+    fit = np.linalg.lstsq(basis[:WINDOW], power.T, rcond=None)[0]
+    return (basis[WINDOW:] @ fit).T[:, :, None] + np.array([-0.05, 0.0, 0.05, 0.1])
 
 
 def test_the_better_forecaster_is_served_and_named():
     served = run(Forecaster(perfect, "m1"), lambda k: {"s1": load(k)}, 90)["s1"]
     assert served.kind is Kind.LSTM
     assert served.model_id == "m1"
-    assert "against" in served.reason
+    assert "naive" in served.reason
+    assert served.code is Code.LSTM
     actual = [load(k) for k in range(90, 102)]
     assert np.abs(np.array(served.quantiles_w)[:, 1] - actual).max() < 8.0
 
@@ -63,8 +66,8 @@ def test_the_better_forecaster_is_served_and_named():
 def test_a_model_that_turns_bad_gives_way_to_the_naive_one():
     bad = [False]
 
-    def turning(x):
-        return perfect(x) + (50.0 if bad[0] else 0.0)
+    def turning(inputs):
+        return perfect(inputs) + (50.0 if bad[0] else 0.0)
 
     forecaster = Forecaster(turning, "m1")
     assert run(forecaster, lambda k: {"s1": load(k)}, 80)["s1"].kind is Kind.LSTM
@@ -73,6 +76,7 @@ def test_a_model_that_turns_bad_gives_way_to_the_naive_one():
     assert served.kind is Kind.NAIVE
     assert served.model_id == "naive"
     assert served.reason.startswith("naive: trailing pinball")
+    assert served.code is Code.NAIVE
 
 
 def test_without_a_model_the_naive_forecast_is_served_from_eight_steps_on():
@@ -83,7 +87,7 @@ def test_without_a_model_the_naive_forecast_is_served_from_eight_steps_on():
 
 
 def test_a_failing_model_never_stops_the_forecasts():
-    def failing(x):
+    def failing(inputs):
         raise DataError("m1: the runtime failed")
 
     served = run(Forecaster(failing, "m1"), lambda k: {"s1": load(k)}, 20)["s1"]
@@ -95,6 +99,7 @@ def test_a_gap_is_bridged_from_the_last_good_value_for_a_while():
     run(forecaster, lambda k: {"s1": 300.0 + k % 3, "s2": 200.0 + k % 2}, 70)
     gap = run(forecaster, lambda k: {"s1": math.nan, "s2": 200.0 + k % 2}, 3, first=70)
     assert "not measured for 3 steps" in gap["s1"].reason
+    assert (gap["s1"].code, gap["s2"].code) == (Code.STALE, Code(gap["s2"].kind))
     assert abs(gap["s1"].quantiles_w[0][1] - 300.0) < 10.0
     gone = run(forecaster, lambda k: {"s1": math.nan, "s2": 200.0 + k % 2}, 4, first=73)
     assert set(gone) == {"s2"}
@@ -117,9 +122,9 @@ def test_an_issue_says_when_it_was_made_and_from_which_reading():
 
 def test_history_in_one_batch_is_judged_like_history_step_by_step():
     forecaster = Forecaster(perfect, "m1")
-    history = [signature("s1", k, load(k)) for k in range(64)]
-    (served,) = forecaster.update(history, from_epoch_s(T0 + 64 * STEP_S), 0.0)
-    by_step = run(Forecaster(perfect, "m1"), lambda k: {"s1": load(k)}, 64)["s1"]
+    history = [signature("s1", k, load(k)) for k in range(WINDOW)]
+    (served,) = forecaster.update(history, from_epoch_s(T0 + WINDOW * STEP_S), 0.0)
+    by_step = run(Forecaster(perfect, "m1"), lambda k: {"s1": load(k)}, WINDOW)["s1"]
     assert (served.kind, served.reason) == (by_step.kind, by_step.reason)
     np.testing.assert_allclose(served.quantiles_w, by_step.quantiles_w)
 
@@ -146,6 +151,46 @@ def test_a_first_signature_with_a_wrong_clock_does_not_blind_the_forecaster():
     forecaster = Forecaster(perfect, "m1")
     assert forecaster.update([signature("s1", 10**5, 1.0)], from_epoch_s(T0), 0.0) == []
     assert run(forecaster, lambda k: {"s1": load(k)}, 90)["s1"].kind is Kind.LSTM
+
+
+def test_right_after_a_long_gap_there_is_a_forecast_again():
+    forecaster = Forecaster(MODEL.predict, MODEL.id)
+    run(forecaster, lambda k: {"s1": load(k)}, 70)
+    assert run(forecaster, lambda k: {"s1": math.nan}, 80, first=70) == {}
+    served = run(forecaster, lambda k: {"s1": load(k)}, 1, first=150)["s1"]
+    assert abs(served.quantiles_w[0][1] - load(150)) < 40.0
+
+
+def ranged(low, high):
+    return Range(np.full(len(CONTEXT), low), np.full(len(CONTEXT), high))
+
+
+def test_inputs_outside_what_the_model_learned_widen_the_fan_and_say_so():
+    plain, wide = (
+        run(Forecaster(perfect, "m1", learned=of), lambda k: {"s1": load(k)}, 90)["s1"]
+        for of in (ranged(-9.0, 9.0), ranged(-1.0, 1.0))
+    )
+    assert plain.code is Code.LSTM
+    assert wide.code is Code.UNFAMILIAR
+    assert "lies outside what the LSTM learned" in wide.reason
+    width = [f.quantiles_w[0][2] - f.quantiles_w[0][0] for f in (plain, wide)]
+    assert width[1] > 1.2 * width[0]
+
+
+def test_a_model_far_from_what_it_learned_is_not_used():
+    served = run(Forecaster(perfect, "m1", learned=ranged(0.0, 0.1)), lambda k: {"s1": load(k)}, 90)
+    assert served["s1"].kind is Kind.NAIVE
+    assert "not used" in served["s1"].reason
+
+
+def test_a_step_of_the_level_is_told():
+    forecaster = Forecaster()
+    day = 290
+    run(forecaster, lambda k: {"s1": load(k)}, day)
+    stepped = run(forecaster, lambda k: {"s1": 900.0 + k % 2}, 3, first=day)["s1"]
+    assert stepped.code is Code.STEP
+    assert "stepped +5" in stepped.reason
+    assert run(forecaster, lambda k: {"s1": 900.0}, 4, first=day + 3)["s1"].code is not Code.STEP
 
 
 def test_nothing_new_is_no_forecast():

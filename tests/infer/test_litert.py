@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import zipfile
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_core.errors import DataError
-from wattcast_core.signal.features import CHANNELS, HORIZON, WINDOW, build
+from wattcast_core.signal.features import CHANNELS, CONTEXT, ModelInput, build
+from wattcast_core.signal.steps import DAY, HISTORY, HORIZON, WINDOW
 
 
 @pytest.fixture(scope="module")
@@ -27,17 +29,25 @@ def copy(tmp_path):
 
 
 def rack(servers, slope_w=0.0):
+    """Servers with a day of history, ramping in the newest window."""
     rng = np.random.default_rng(7)
+    past = np.full((servers, HISTORY), np.nan)
+    past[:, -DAY:] = 300.0 + rng.normal(0.0, 1.0, (servers, DAY))
+    past[:, -WINDOW:] += slope_w * np.arange(WINDOW)
     raw = np.full((servers, WINDOW, len(CHANNELS)), np.nan)
-    raw[:, :, 0] = 300.0 + slope_w * np.arange(WINDOW) + rng.normal(0.0, 1.0, (servers, WINDOW))
+    raw[:, :, 0] = past[:, -WINDOW:]
     raw[:, :, 1] = (raw[:, :, 0] - 150.0) / 5.0
-    return build(raw, np.full(servers, 1_700_000_100.0))
+    return build(raw, past, np.full(servers, 1_700_000_100.0))
+
+
+def row(inputs, k):
+    return ModelInput(*(getattr(inputs, of.name)[k : k + 1] for of in fields(inputs)))
 
 
 def test_a_rack_in_one_batch_is_the_same_as_server_by_server(model):
     inputs = rack(40)
-    together = model.predict(inputs.x)
-    alone = np.concatenate([model.predict(inputs.x[i : i + 1]) for i in range(40)])
+    together = model.predict(inputs)
+    alone = np.concatenate([model.predict(row(inputs, i)) for i in range(40)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert together.shape == (40, HORIZON, 4)
     assert (np.diff(together, axis=-1) >= 0).all()
@@ -45,7 +55,7 @@ def test_a_rack_in_one_batch_is_the_same_as_server_by_server(model):
 
 def test_it_follows_a_ramp(model):
     inputs = rack(8, slope_w=2.0)
-    hour = inputs.to_watts(model.predict(inputs.x))[:, -1] - inputs.anchor_w[:, None]
+    hour = inputs.to_watts(model.predict(inputs))[:, -1] - inputs.anchor_w[:, None]
     assert (hour[:, 1] > 6.0).all()
     assert (hour[:, 2] > 14.0).all()
 
@@ -57,12 +67,13 @@ def test_it_names_itself_and_its_runtime(model):
 
 
 def test_no_server_is_no_forecast(model):
-    assert model.predict(rack(1).x[:0]).shape == (0, HORIZON, 4)
+    assert model.predict(rack(0)).shape == (0, HORIZON, 4)
 
 
-def test_a_wrong_shape_is_refused(model):
-    with pytest.raises(DataError, match="input"):
-        model.predict(rack(1).x[:, :, :-1])
+def test_it_says_where_its_inputs_lay_when_it_learned(model):
+    learned = model.learned
+    assert learned.low.shape == learned.high.shape == (len(CONTEXT),)
+    assert (learned.low <= learned.high).all()
 
 
 def test_a_corrupt_model_is_refused_with_a_remedy(copy):
@@ -74,7 +85,7 @@ def test_a_corrupt_model_is_refused_with_a_remedy(copy):
 
 
 @pytest.mark.parametrize(
-    "change", [{"features": ["power"]}, {"window": 32}, {"schema": 2}], ids=lambda c: next(iter(c))
+    "change", [{"recent": ["power"]}, {"window": 64}, {"schema": 1}], ids=lambda c: next(iter(c))
 )
 def test_a_model_made_for_other_inputs_is_refused(copy, change):
     relabel(copy, change)

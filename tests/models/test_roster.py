@@ -12,7 +12,7 @@ from wattcast_agent.infer.guard import Guarded, probe
 from wattcast_core.errors import DataError
 from wattcast_core.forecast import Kind
 from wattcast_core.models import ALL, Stage
-from wattcast_core.signal.features import HORIZON
+from wattcast_core.signal.steps import HORIZON
 
 
 def flat(spread=1.0, shift=0.0):

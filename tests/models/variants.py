@@ -11,9 +11,10 @@ from ai_edge_litert.interpreter import Interpreter
 
 from wattcast_configs.models import BASE_MODEL
 from wattcast_core.models import ALL, Champion
-from wattcast_core.signal.features import STEP_S
-from wattcast_core.signal.model_file import METADATA, VERSION
+from wattcast_core.signal.features import VERSION
+from wattcast_core.signal.model_file import METADATA
 from wattcast_core.signal.probe import answer, probe_input
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import FEATURES, Signature, Tags
 from wattcast_core.units import from_epoch_s
 

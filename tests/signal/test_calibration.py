@@ -7,16 +7,18 @@ import pytest
 
 from wattcast_core.forecast import Kind
 from wattcast_core.signal import choice, conformal
+from wattcast_core.signal.conformal import SERVERS, SUMS, Margins
 from wattcast_core.signal.quantiles import LEVELS, coverage, pinball, weighted_quantiles
+from wattcast_core.signal.steps import HORIZON
 
 
-def calibrate(actual, quantiles):
+def calibrate(actual, quantiles, rates=SERVERS):
     """Feed a series to the margins; returns the served quantiles of each step."""
-    margins, served = conformal.start(1, 1), []
+    margins, served = Margins(rates), []
     for y in actual:
-        now = conformal.calibrated(quantiles[None, None, :], margins, np.ones(1))
+        now = margins.applied(np.tile(quantiles, (1, HORIZON, 1)))
         served.append(now[0, 0])
-        margins = conformal.learned(margins, np.array([[y]]), now)
+        margins.learn(np.array([y]), now)
     return np.array(served)
 
 
@@ -41,13 +43,14 @@ def test_weighted_quantiles_leave_out_weight_zero_even_if_not_a_number():
     assert np.isnan(weighted_quantiles(values, np.zeros((1, 4)), np.array([0.5]))).all()
 
 
-def test_margins_restore_coverage_after_a_shift_and_leave_the_median_alone():
-    series = np.random.default_rng(3).normal(0.0, 1.0, 5000)
+@pytest.mark.parametrize("rates", [SERVERS, SUMS], ids=["servers", "sums"])
+def test_margins_restore_coverage_after_a_shift_and_leave_the_median_alone(rates):
+    series = np.random.default_rng(3).normal(0.0, 1.0, 9000)
     series[500:] = series[500:] * 1.5 + 1.0
     fixed = np.quantile(series[:500], LEVELS)
-    served = calibrate(series, fixed)
-    late = slice(2500, None)
-    before = coverage(series[late], np.broadcast_to(fixed, (2500, 4)))
+    served = calibrate(series, fixed, rates)
+    late = slice(3000, None)
+    before = coverage(series[late], np.broadcast_to(fixed, (6000, 4)))
     after = coverage(series[late], served[late])
     tails = [0, 2, 3]
     assert before[2] < 0.75
@@ -55,34 +58,59 @@ def test_margins_restore_coverage_after_a_shift_and_leave_the_median_alone():
     assert (served[:, 1] == fixed[1]).all()
 
 
+def test_what_all_series_have_in_common_is_mended_faster_than_by_each_alone():
+    rng, fixed = (
+        np.random.default_rng(4),
+        np.quantile(np.random.default_rng(5).normal(size=9999), LEVELS),
+    )
+
+    def covered(count):
+        margins, below = Margins(), []
+        for _ in range(300):
+            served = margins.applied(np.tile(fixed, (count, HORIZON, 1)))
+            actual = rng.normal(0.0, 2.0, count)
+            below.append((actual <= served[:, 0, 2]).mean())
+            margins.learn(actual, served)
+        return np.mean(below[:])
+
+    alone = np.mean([covered(1) for _ in range(40)])
+    assert covered(40) > alone + 0.01
+
+
 def test_margins_are_bounded_and_quantiles_stay_ordered():
-    served = calibrate(np.full(500, 100.0), np.zeros(4))
-    assert served.max() == pytest.approx(conformal.BOUND)
+    fixed = np.array([-1.0, 0.0, 1.0, 2.0])
+    served = calibrate(np.full(3000, 100.0), fixed)
+    assert served.max() <= 2.0 + conformal.BOUND * 2.0
     assert (np.diff(served, axis=1) >= 0).all()
 
 
 def test_unknown_actuals_teach_nothing():
-    margins = np.full((2, 3, 4), 0.5)
-    after = conformal.learned(margins, np.full((2, 3), np.nan), np.zeros((2, 3, 4)))
-    assert (after == margins).all()
+    margins = Margins()
+    served = margins.applied(np.tile([-1.0, 0.0, 1.0, 2.0], (2, HORIZON, 1)))
+    margins.learn(np.full(2, np.nan), served)
+    assert not margins.own.any()
+    assert not margins.common.any()
 
 
-def test_the_lower_trailing_pinball_is_served_and_says_why():
-    lstm = choice.choose(3.1, 3.8, 24)
+def test_the_lstm_is_served_unless_it_lost_clearly_more_and_says_why():
+    lstm = choice.choose(3.9, 3.8, 24)
     assert lstm.kind is Kind.LSTM
-    assert lstm.reason == "lstm: trailing pinball 3.1 W against 3.8 W naive over 24 issues"
-    assert choice.choose(3.9, 3.8, 24).kind is Kind.NAIVE
+    assert lstm.reason == "trailing pinball LSTM 3.9 W, naive 3.8 W over 24 steps"
+    assert choice.choose(3.8 * choice.WORSE + 0.1, 3.8, 24).kind is Kind.NAIVE
 
 
-@pytest.mark.parametrize(("lstm_w", "issues"), [(1.0, 2), (math.nan, 24)])
-def test_a_model_that_was_not_judged_is_not_served(lstm_w, issues):
-    chosen = choice.choose(lstm_w, 3.8, issues)
+def test_a_model_that_was_not_judged_is_not_served():
+    chosen = choice.choose(0.0, 3.8, 2)
     assert chosen.kind is Kind.NAIVE
     assert "judged" in chosen.reason
 
 
-def test_far_horizons_weigh_as_much_as_near_ones():
-    losses = np.full((1, 3, 2), np.nan)
-    losses[0, :, 0], losses[0, 0, 1] = 1.0, 5.0
-    assert choice.trailing(losses).tolist() == [3.0]
-    assert np.isnan(choice.trailing(np.full((1, 3, 2), np.nan))).all()
+def test_a_record_follows_both_forecasters_where_both_are_known():
+    record = choice.Record()
+    for _ in range(10):
+        record.add(np.array([[1.0, math.nan], [2.0, 3.0]]))
+    assert record.count.tolist() == [10, 0]
+    assert record.loss_w[:, 0].tolist() == [1.0, 2.0]
+    for _ in range(200):
+        record.add(np.array([[9.0, math.nan, 1.0], [2.0, 3.0, 4.0]]))
+    assert [c.kind for c in record.choices()] == [Kind.NAIVE, Kind.NAIVE, Kind.LSTM]

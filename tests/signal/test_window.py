@@ -7,7 +7,7 @@ import pytest
 
 from wattcast_core.errors import DataError
 from wattcast_core.samples import Quality
-from wattcast_core.signal.features import STEP_S, WINDOW
+from wattcast_core.signal.steps import STEP_S, WINDOW
 from wattcast_core.signal.window import SlidingWindow
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import from_epoch_s
@@ -26,7 +26,8 @@ def signature(k, power_w, *, step_s=STEP_S, server="s1", quality=Quality.GOOD, c
 def test_signatures_at_the_models_step_are_its_steps():
     window = SlidingWindow(STEP_S)
     window.place([signature(k, float(k)) for k in range(70)], ALWAYS)
-    assert window.cut(window.end_s)[0, :, 0].tolist() == [float(k) for k in range(6, 70)]
+    newest = [float(k) for k in range(70 - WINDOW, 70)]
+    assert window.cut(window.end_s)[0, :, 0].tolist() == newest
 
 
 def test_shorter_steps_are_averaged_on_a_window_that_slides_with_them():

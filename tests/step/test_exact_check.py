@@ -66,10 +66,10 @@ def test_a_plan_within_watts_that_crowds_one_line_fails_the_exact_check():
     crowd = [here.problem.workloads.index(f"w0{s}{i}") for s in (1, 2) for i in range(3)]
     target = here.graph.server["r0s0"]
     plan = Solution(tuple((w, target, 0.0) for w in crowd), (), 60.0, True, 0.0, 0.0, 1.0, ())
-    why = planning._worsened(planning._Found(plan, 12), here)
+    why = planning._worsened(planning._Found(plan, here.problem.instance), here)
     assert re.search(r"r0-[AB] N( after the loss of [AB])? would carry [\d.]+ A of 8.0 A", why)
     nothing = Solution((), (), 0.0, True, 0.0, 0.0, 0.0, ())
-    assert planning._worsened(planning._Found(nothing, 12), here) == ""
+    assert planning._worsened(planning._Found(nothing, here.problem.instance), here) == ""
 
 
 def test_such_a_plan_is_refused_with_its_reason(monkeypatch):

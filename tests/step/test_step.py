@@ -91,11 +91,18 @@ def test_story_a_ramp_is_forecast_planned_for_and_cured():
     assert len({a.intent for a in acts(effects)}) == len(acts(effects)), "no command twice"
 
 
-def test_each_move_says_what_it_relieves_by_name():
+def test_a_plan_explains_itself_and_each_move_by_name():
     _, effects = until_plan(ramp_room())
     plan = next(e.plan for e in effects if isinstance(e, AdoptPlan))
+    text = "\n".join(plan.why)
+    assert "because feed" in plan.why[0]
+    assert re.search(r"so it can wait \d+ s at most", text)
+    assert re.search(r"feed [ABC] after the loss of feed [ABC]: .* P\(over\)", text)
     whys = [action.why for action in (*plan.moves, *plan.transfers)]
     assert any(re.search(r"takes \d+ W off feed [ABC] ", why) for why in whys), whys
+    for move in plan.moves:
+        assert f"server {move.target} has" in move.why
+        assert re.search(r"the next best, to move workload w\d{3}, takes", move.why)
 
 
 def test_the_judge_accepts_what_is_planned():

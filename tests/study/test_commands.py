@@ -61,7 +61,9 @@ def test_a_room_that_holds_is_answered_with_0(state, capsys):
     assert plan("--what-if", "lose feed A", "--state", state) == 0
     told = capsys.readouterr().out
     assert told.startswith("lose feed A: the room would hold: as it is")
-    assert "feed B:" in told
+    (feed_b,) = [line for line in told.splitlines() if line.startswith("  feed B:")]
+    assert "W of 4000 W (now " in feed_b  # while a loss stands emergency limits hold
+    assert "3000 W continuously" in feed_b
 
 
 def test_json_is_one_document(state, capsys):

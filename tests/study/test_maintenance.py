@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from wattcast_coordinator.study.days import hour_floor
 from wattcast_coordinator.study.judged import judge
 from wattcast_coordinator.study.maintenance import _ahead, _standing, decide, parse
-from wattcast_coordinator.study.recording import never_measured
+from wattcast_coordinator.study.recording import Past, never_measured
 from wattcast_coordinator.topology import graph as graphs
 from wattcast_core.errors import ConfigError
 
@@ -135,6 +136,14 @@ def test_a_site_alone_is_judged_at_nameplate_and_says_so(record):
     assert "every server counts with its full power" in decided.notes[0]
     full_w = sum(s.full_w for s in made.site.server)
     assert sum(h.load_w for h in decided.headroom) >= full_w
+
+
+def test_a_room_that_was_measured_for_hours_only_says_so(record):
+    made = record(**ROOMY)
+    hours = {name: series[-5:] for name, series in made.past.mean_w.items()}
+    short = Past(hour_floor(made.inputs.now) - timedelta(hours=5), hours, hours)
+    decided = decide(replace(made, past=short), parse(BY_DAY))
+    assert decided.notes[0].startswith("less than 2 days were measured")
 
 
 def test_a_server_new_to_the_room_counts_with_full_power_and_is_named(record):

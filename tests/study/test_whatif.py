@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from wattcast_configs.curve import Curve, Variant
+from wattcast_configs.power import Derate, Rack, Rating
 from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.aggregate.standing import Standing
 from wattcast_coordinator.risk.judgement import judge_room
@@ -20,26 +21,31 @@ ROOMY = {"limit_w": 3000.0, "limit_n1_w": 3000.0}
 @pytest.mark.parametrize(
     ("text", "change"),
     [
-        ("lose feed A", Lose("A")),
-        ("Lose r0-B", Lose("r0-B")),
-        ("lose rack PDU r1-C", Lose("r1-C")),
-        ("add 20 servers to rack r1", Add(20, "r1")),
-        ("add 1 server to 1", Add(1, "r1")),
-        ("ambient 38", Ambient(38.0)),
-        ("ambient 38.5 °C", Ambient(38.5)),
+        ("lose feed A", [Lose("A")]),
+        ("Lose r0-B", [Lose("r0-B")]),
+        ("lose rack PDU r1-C", [Lose("r1-C")]),
+        ("lose feed A and feed B", [Lose("A"), Lose("B")]),
+        ("lose a, r0-B and C", [Lose("A"), Lose("r0-B"), Lose("C")]),
+        ("add 20 servers to rack r1", [Add(20, "r1")]),
+        ("add 1 server to 1", [Add(1, "r1")]),
+        ("ambient 38", [Ambient(38.0)]),
+        ("ambient 38.5 °C", [Ambient(38.5)]),
     ],
 )
 def test_changes_are_understood_as_people_say_them(record, text, change):
-    assert parse(text, graphs.build(record().site)) == change
+    assert list(parse(text, graphs.build(record().site))) == change
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("lose feed Z", "'feed Z' is not in the site; known: A, B, C"),
+        ("lose feed Z", "'lose feed Z': 'feed Z' is not in the site; known: A, B, C"),
+        ("lose A and r0-D", "did you mean 'r0-"),
+        ("lose and", "'and' is not in the site"),
         ("add 20 servers to rack 99", "rack '99' is not in the site; known: r0, r1, r2"),
         ("add 0 servers to rack r1", "add 1 to"),
         ("make it colder", "say e.g. 'lose feed A'"),
+        ("ambient 400", "400 C is no air temperature"),
     ],
 )
 def test_what_is_not_understood_is_told_with_examples(record, text, match):
@@ -95,6 +101,11 @@ def test_servers_on_a_lost_pdu_and_nothing_else_are_told_to_go_dark(record):
     answer = ask(replace(made, site=alone), [f"lose {one.cords[0]}"])
     assert answer.dark == (one.id,)
     assert answer.holds == NO
+    a, b, c = made.site.feed
+    tight = replace(alone, feed=(a, replace(b, limit_w=900.0, limit_n1_w=900.0), c))
+    answer = ask(replace(made, site=tight), [f"lose {one.cords[0]}"])
+    assert answer.dark == (one.id,)
+    assert answer.over
 
 
 def test_new_servers_are_wired_like_their_rack_and_counted_at_full_power(record):
@@ -125,9 +136,47 @@ def test_several_changes_are_asked_together(record):
     assert sum(h.load_w for h in both.after) > sum(h.load_w for h in alone.after) + 300
 
 
+def test_two_losses_leave_what_the_third_feed_carries(record):
+    made = record(**ROOMY)
+    both = ask(made, ["lose A and B"])
+    assert both.holds == NO
+    graph = graphs.build(made.site)
+    assert set(both.dark) == {s for s in graph.servers if graph.feeds_of(s) <= {"A", "B"}}
+    assert [h.feed for h in both.after] == ["C"]
+    assert both.after == ask(made, ["lose A", "lose feed B"]).after
+
+
 def test_warmth_is_refused_where_the_site_file_says_nothing_of_it(record):
-    with pytest.raises(Refused, match="ambient_to_c"):
+    with pytest.raises(Refused, match="by_ambient"):
         ask(record(), ["ambient 38"])
+
+
+def derated(made):
+    """Rack PDUs of 8 A that bear nine tenths of it at 40 degC."""
+    hot = Derate("test", by_ambient=((30.0, 1.0), (40.0, 0.9)))
+    rating = Rating(a=8.0, derate=(hot,))
+    pdus = tuple(replace(p, rating=rating, limit_w=0.0, limit_n1_w=0.0) for p in made.site.pdu)
+    return replace(made, site=replace(made.site, pdu=pdus))
+
+
+def test_warmth_lowers_limits_by_the_derating_of_the_site_file(record):
+    made = derated(record(**ROOMY))
+    cool, warm = (ask(made, [f"ambient {celsius}"]) for celsius in (25, 35))
+    assert any("no limit is lower" in note for note in cool.notes)
+    full_w = 8.0 * 230 * 0.9 * 0.95
+    lower = f"{0.95 * full_w:.0f} W instead of {full_w:.0f} W"
+    assert any(lower in note for note in warm.notes)
+    with pytest.raises(Refused, match="test ends at 40 C"):
+        ask(made, ["ambient 41"])
+
+
+def test_warm_inlets_leave_racks_no_room_for_more_heat(record):
+    made = record(limit_w=1600.0, limit_n1_w=2000.0, watts=hot_rack)
+    racks = tuple(Rack(name, cooling_w=5000.0) for name in ("r0", "r1", "r2"))
+    cooled = replace(made, site=replace(made.site, rack=racks))
+    added = "add 1 server to rack r0"
+    assert ask(cooled, [added]).moves
+    assert not ask(cooled, [added, "ambient 38"]).moves
 
 
 def test_warmth_shortens_the_time_to_trip_where_the_curve_knows_it(record):

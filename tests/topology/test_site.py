@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -67,6 +68,11 @@ REFUSED = [
     ({"breaker": (0, {"rating": {"a": 40.0, "standard": "din"}})}, "'din' is neither"),
     ({"breaker": (0, {"rating": {"a": 40.0, "derate": [{"factor": 1.5, "source": "x"}]}})},
      "derate factor 1.5 is not within 0..1"),
+    ({"breaker": (0, {"rating": {"a": 40.0, "derate": [{"source": "x"}]}})},
+     "give a factor below 1, or by_ambient"),
+    ({"breaker": (0, {"rating": {"a": 40.0, "derate": [
+        {"source": "x", "by_ambient": [[40.0, 0.9], [30.0, 1.0]]}]}})},
+     "by_ambient must rise in temperature"),
     ({"breaker": (1, {"id": "cb-r1-a"})}, "the id is used twice"),
     ({"common_mode": (0, {"lose": ["gen-x"]})}, "common_mode generator fuel: lose: 'gen-x'"),
     ({"rack": (0, {"row": "row-9"})}, "rack r1: row: 'row-9'"),
@@ -130,6 +136,22 @@ def test_iec_derates_with_a_source():
     assert found.base_a == pytest.approx(34.0)
     assert found.base_w == pytest.approx(3 * 34.0 * 230 * 0.9 * 0.95)
     assert any(why.startswith("x 0.85: grouping") for why in found.why)
+
+
+@pytest.mark.parametrize(
+    ("ambient_c", "factor"), [(20.0, 1.0), (40.0, 1.0), (47.5, 0.95), (60.0, 0.85)]
+)
+def test_ratings_are_derated_by_the_air_at_the_equipment(ambient_c, factor):
+    site = read(table())
+    warm = replace(site, electrical=replace(site.electrical, ambient_c=ambient_c))
+    assert limit(warm, "cb-r1-a").base_a == pytest.approx(34.0 * factor)
+
+
+def test_hotter_than_a_derating_knows_of_is_an_error_that_names_the_breaker():
+    site = read(table())
+    hot = replace(site, electrical=replace(site.electrical, ambient_c=61.0))
+    with pytest.raises(ConfigError, match=r"breaker cb-r1-a: .* ends at 60 C"):
+        build(hot)
 
 
 def test_losses_and_other_loads_come_off_the_limits_upstream():

@@ -9,9 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from wattcast_agent.forecast.forecaster import Forecaster
+from wattcast_configs.models import BASE_MODEL
+from wattcast_coordinator.aggregate import nodes
+from wattcast_coordinator.aggregate.nodes import NodeForecaster
 from wattcast_coordinator.train import backtest, backtest_panel, backtest_rate, backtest_rivals
 from wattcast_coordinator.train.backtest_panel import COLUMNS, Level
 from wattcast_core.errors import ConfigError, DataError
+from wattcast_core.signal import sums
+from wattcast_core.signal.features import AHEAD, CANDIDATES, CONTEXT
 from wattcast_tools.main import main
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -47,23 +52,43 @@ def write(folder, power, steps=STEPS, topology=TOPOLOGY):
     return folder
 
 
-def walked(folder, name, origins):
+def walked(folder, origins, network=None):
     panel = backtest_panel.read(folder, T)
-    level = next(level for level in panel.levels if level.name == name)
-    return backtest.walk(panel, level, Forecaster().update, 80, origins)
+    nodes = {level.name: NodeForecaster(level.shares, network) for level in panel.levels[1:]}
+    return backtest.walk(backtest.Room(panel, Forecaster().update, nodes), 80, origins)
 
 
-@pytest.mark.parametrize("name", ["server", "feed"])
-def test_what_comes_later_does_not_change_a_forecast(tmp_path, name):
+def small_network(seed=1):
+    """A network of sums with random weights: what it says does not matter, that it says it does."""
+    rng = np.random.default_rng(seed)
+    context, ahead = len(CONTEXT) + 1, len(AHEAD) + len(sums.MEMBERS)
+    widths = [(context, 5), (5 + ahead, 6), (6, 4), (4, 4), (4, 4 * (len(CANDIDATES) + 2))]
+    arrays = [rng.normal(0, 0.2, (2, *shape)) for w in widths for shape in (w, w[1:])]
+    return sums.SumNetwork(*(of.astype(np.float32) for of in arrays))
+
+
+@pytest.mark.parametrize("network", [None, small_network()], ids=["added", "network"])
+def test_what_comes_later_does_not_change_a_forecast(tmp_path, network, monkeypatch):
+    monkeypatch.setattr(nodes, "DAY", 40)  # the network serves from the fortieth step on
     power, cut = watts(), SPLIT + 21
     spoiled = power.copy()
     spoiled[:, cut:] = 1e4
-    whole = walked(write(tmp_path / "whole", power), name, 20).quantiles_w
-    short = walked(write(tmp_path / "short", power, steps=cut), name, 20).quantiles_w
-    other = walked(write(tmp_path / "other", spoiled), name, 20).quantiles_w
-    assert np.isfinite(whole).all()
-    np.testing.assert_array_equal(whole, short)
-    np.testing.assert_array_equal(whole, other)
+    whole = walked(write(tmp_path / "whole", power), 20, network)
+    short = walked(write(tmp_path / "short", power, steps=cut), 20, network)
+    other = walked(write(tmp_path / "other", spoiled), 20, network)
+    assert set(whole) == {"server", "rack", "feed", "n1"}
+    for name, level in whole.items():
+        assert np.isfinite(level.quantiles_w).all()
+        np.testing.assert_array_equal(level.quantiles_w, short[name].quantiles_w)
+        np.testing.assert_array_equal(level.quantiles_w, other[name].quantiles_w)
+
+
+def test_a_sum_is_answered_again_right_after_a_gap(tmp_path):
+    power = watts()
+    power[:, SPLIT + 2 : SPLIT + 15] = np.nan
+    served = walked(write(tmp_path, power), 20)["n1"].quantiles_w[0]
+    known = np.isfinite(served).all(axis=(1, 2))
+    assert known.tolist() == [True] * 2 + [False] * 13 + [True] * 5
 
 
 def test_rivals_are_fitted_before_the_split_only(tmp_path):
@@ -117,25 +142,13 @@ def test_scores_of_known_forecasts():
     assert row["overload_f1"] == pytest.approx(2 * 1 / (3 + 1))
 
 
-def test_sums_of_servers_lie_between_independence_and_servers_in_step(tmp_path):
-    panel = backtest_panel.read(write(tmp_path, watts()), T)
-    served = np.broadcast_to([-12.816, 0.0, 12.816, 23.263], (3, 2, 3, 4)) + 100.0
-    out = backtest_rivals.summed(panel.levels[3], panel.levels[0], served, SPLIT)
-    assert out.shape == (1, 2, 3, 4)
-    np.testing.assert_allclose(out[..., 1], 300.0)
-    sigma = (out[..., 2] - 300.0) / 1.2816
-    assert (sigma >= 10.0 * np.sqrt(3) - 1e-6).all()
-    assert (sigma < 30.0).all()
-    np.testing.assert_allclose(
-        backtest_rivals.summed(panel.levels[0], panel.levels[0], served, SPLIT), served
-    )
-
-
 def test_the_command_writes_one_forecast_an_origin_and_horizon(tmp_path, capsys):
     folder, out = write(tmp_path / "room", watts()), tmp_path / "out.parquet"
+    page = tmp_path / "page.html"
     asked = [
         "backtest", str(folder), "--fit-until", T.isoformat(), "--out", str(out),
-        "--warm-up-days", "0.3", "--days", "0.1", "--json",
+        "--model", str(BASE_MODEL.parent), "--warm-up-days", "0.3", "--days", "0.1",
+        "--report", str(page), "--json",
     ]  # fmt: skip
     assert main(asked) == 0
     result = json.loads(capsys.readouterr().out)
@@ -148,12 +161,15 @@ def test_the_command_writes_one_forecast_an_origin_and_horizon(tmp_path, capsys)
     )
     assert len(keys) == len(set(keys)) == result["origins"] * 3 * (3 + 2 + 2 + 1)
     assert min(key[2] for key in keys) == T
-    assert set(table["reason"].to_pylist()) <= {"lstm", "naive"}
+    assert set(table["reason"].to_pylist()) <= set(backtest.CODES)
     quantiles = np.stack([table[q].to_numpy() for q in ("q10", "q50", "q90", "q99")])
     assert (np.diff(quantiles, axis=0) >= 0).all()
     rows = result["levels"]["n1"]["minutes"]["15"]
-    assert rows["wattcast"]["answered"] == rows["summed"]["answered"] == 1.0
-    assert main([*asked[:-1], "--level", "n1"]) == 0
+    assert rows["wattcast"]["answered"] == 1.0
+    html = page.read_text()
+    assert html.count("<svg") == 4 + 1 + 4
+    assert "http" not in html
+    assert main([*asked[:-3], "--level", "n1"]) == 0
     assert "60 min" in capsys.readouterr().out
 
 
@@ -201,14 +217,12 @@ def test_what_is_fitted_is_fitted_before_the_split_and_reused(tmp_path, capsys):
     capsys.readouterr()
     assert (kept / "base.tflite").read_bytes() == written
     rows = first["levels"]["server"]["minutes"]["5"]
-    assert set(rows) == {
-        "wattcast",
-        "persistence",
-        "lstm",
-        "naive",
-        "lightgbm",
-        "lightgbm_conformal",
-    }
+    assert set(rows) == {"wattcast", "persistence", "lightgbm", "lightgbm_conformal"}
     assert rows["lightgbm_conformal"]["answered"] == 1.0
     assert main([*asked, (T + timedelta(minutes=5)).isoformat()]) == 2
-    assert "fitted until" in capsys.readouterr().err
+    assert "fitted for until" in capsys.readouterr().err
+    changed = watts()
+    changed[:, : SPLIT // 2] += 1.0
+    write(folder, changed)
+    assert main([*asked, T.isoformat()]) == 2
+    assert "data_sha256" in capsys.readouterr().err

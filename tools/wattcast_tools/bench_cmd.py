@@ -11,6 +11,7 @@ BENCHES = {
     "price": ("wattcast_tools.bench_price", "what heeding price and carbon saves"),
     "capacity": ("wattcast_tools.bench_capacity", "servers that fit, by way of operation"),
     "story": ("wattcast_tools.bench_story", "Wattcast, guard band and no control on many seeds"),
+    "forecast": ("wattcast_tools.bench_forecast", "time and memory of a forecast on the edge"),
     "attribution": ("wattcast_tools.bench_attribution", "watts of workloads against outlets"),
     "n1": ("wattcast_tools.bench_n1", "time of all single losses and pairs of losses"),
     "ingest": ("wattcast_tools.bench_ingest", "values a second and core, and what a kill loses"),

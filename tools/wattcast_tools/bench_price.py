@@ -15,6 +15,7 @@ examples: wattcast bench price --json
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", type=Path, metavar="DIR", help="folder of the whole recording, 2021 to 2023")
     add("--weeks", type=int, help="operate so many weeks, the last ones (default: all)")
-    add("--seed", type=int, default=1, help="of room and work (default 1)")
+    add("--seeds", type=int, default=3, help="rooms, each with work of its own (default 3)")
+    add("--first-seed", type=int, default=1, help="the first one (default 1)")
     add("--carbon-price", type=float, default=85.0, help="dollars a tonne (default 85)")
     add("--demand-charge", type=float, default=10.0, help="dollars a kW in four weeks (10)")
     add("--disruption", type=float, default=0.02, help="dollars that a move of cost 1 must save"
@@ -48,16 +50,20 @@ def run(args: argparse.Namespace) -> int:
     from wattcast_tools.price import market as markets
     from wattcast_tools.price.operate import Terms
 
-    if args.jobs < 1 or (args.weeks is not None and args.weeks < 1) or not args.disruption > 0:
-        raise ConfigError("--jobs and --weeks: at least 1; --disruption: above 0")
+    least = min(args.jobs, args.seeds, 1 if args.weeks is None else args.weeks)
+    if least < 1 or not args.disruption > 0:
+        raise ConfigError("--jobs, --seeds and --weeks: at least 1; --disruption: above 0")
     zones = markets.read(args.data) if args.data else markets.shipped()
     terms = Terms(args.carbon_price, args.demand_charge, args.disruption)
-    calls = [(_recent(zone, args.weeks), terms, args.seed) for zone in zones]
-    results = []
-    for found in _each(one_zone, calls, args.jobs):
-        print(f"{found['zone']}: {found['saved_pct'][BOTH]} % saved", file=sys.stderr, flush=True)
-        results.append(found)
-    answer: Json = {"terms": vars_of(terms), "zones": results, "median": _median(results)}
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    calls = [(_recent(zone, args.weeks), terms, seed) for zone in zones for seed in seeds]
+    rooms = []
+    for room in _each(one_room, calls, args.jobs):
+        saved = f"{room['saved_pct'][BOTH]} % saved"
+        print(f"{room['zone']}, seed {room['seed']}: {saved}", file=sys.stderr, flush=True)
+        rooms.append(room)
+    results = [_zone([r for r in rooms if r["zone"] == zone.zone]) for zone in zones]
+    answer: Json = {"terms": vars_of(terms), "median": _median(results), "zones": results}
     print(json.dumps(answer, indent=1)) if args.json else _table(answer)
     return 0
 
@@ -74,8 +80,8 @@ def _each(work: Callable[..., Json], calls: Sequence[tuple[Any, ...]], jobs: int
         yield from pool.map(work, *zip(*calls, strict=True))
 
 
-def one_zone(market: "Market", terms: "Terms", seed: int) -> Json:
-    """All ways of operation in one zone."""
+def one_room(market: "Market", terms: "Terms", seed: int) -> Json:
+    """All ways of operation of a room in one zone."""
     from wattcast_tools.price.operate import CONTRACT_HOURS, Way, compare
     from wattcast_tools.price.site import build
 
@@ -92,6 +98,7 @@ def one_zone(market: "Market", terms: "Terms", seed: int) -> Json:
     cleaner = 1 - both.carbon_kg / blind.carbon_kg if blind.carbon_kg else None
     return {
         "zone": market.zone,
+        "seed": seed,
         "weeks": round(weeks, 1),
         "bills": {name: _facts(bill) for name, bill in bills.items()},
         "saved_pct": {
@@ -137,25 +144,35 @@ def _facts(bill: "Bill") -> Json:
     return {k: round(v, 2) for k, v in asdict(bill).items()} | {"total": round(bill.total, 2)}
 
 
-def _median(results: list[Json]) -> Json:
-    import numpy as np
+def _zone(rooms: list[Json]) -> Json:
+    """Medians over the rooms of one zone."""
+    facts = {"zone": rooms[0]["zone"], "weeks": rooms[0]["weeks"], **_median(rooms)}
+    blind = median(room["bills"][BLIND]["total"] for room in rooms)
+    return {**facts, "blind_total": round(blind, 2), "rooms": rooms}
 
+
+def _median(results: list[Json]) -> Json:
     names = results[0]["saved_pct"]
-    saved = {n: round(float(np.median([r["saved_pct"][n] for r in results])), 2) for n in names}
-    moves = float(np.median([r["moves_a_week"] for r in results]))
-    return {"saved_pct": saved, "moves_a_week": round(moves, 2)}
+    cleaner = [r["carbon_saved_pct"] for r in results if r["carbon_saved_pct"] is not None]
+    return {
+        "saved_pct": {n: round(median(r["saved_pct"][n] for r in results), 2) for n in names},
+        "carbon_saved_pct": round(median(cleaner), 2) if cleaner else None,
+        "moves_a_week": round(median(r["moves_a_week"] for r in results), 2),
+    }
 
 
 def _table(answer: Json) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     ways = list(answer["median"]["saved_pct"])
-    table = Table("zone", "blind, $", *(f"{way}, % saved" for way in ways), "moves a week")
-    for zone in answer["zones"]:
-        saved = [f"{zone['saved_pct'][way]:g}" for way in ways]
-        blind = f"{zone['bills'][BLIND]['total']:.0f}"
-        table.add_row(zone["zone"], blind, *saved, f"{zone['moves_a_week']:g}")
-    saved = [f"{answer['median']['saved_pct'][way]:g}" for way in ways]
-    table.add_row("median", "", *saved, f"{answer['median']['moves_a_week']:g}")
+    title = "money and carbon saved against blind operation, %"
+    zone = Column("zone", no_wrap=True)
+    table = Table(zone, "blind, $", *ways, "carbon", "moves a week", title=title)
+    for facts in (*answer["zones"], {"zone": "median", **answer["median"]}):
+        saved = [f"{facts['saved_pct'][way]:g}" for way in ways]
+        blind = f"{facts['blind_total']:.0f}" if "blind_total" in facts else ""
+        cleaner = facts["carbon_saved_pct"]
+        carbon = "" if cleaner is None else f"{cleaner:g}"
+        table.add_row(facts["zone"], blind, *saved, carbon, f"{facts['moves_a_week']:g}")
     Console().print(table)

@@ -58,7 +58,7 @@ def one_day(seed: int) -> Json:
     free = Story(scenario)
     free.advance(scenario.duration_s)
     model = LiteRtModel(BASE_MODEL, BASE_MANIFEST)
-    loop = Loop(scenario, model.predict, model.id)
+    loop = Loop(scenario, model.predict, model.id, model.learned)
     loop.run()
     onset_s = _onset_s(free)
     day: Json = {

@@ -202,11 +202,7 @@ def _table(solution: "Solution", explanation: "Explanation", took_s: float) -> s
     lines += [explanation.sentence, explanation.why_now]
     actions = sorted(explanation.actions, key=lambda action: action.start_s)
     lines += [f"{action.start_s:9.1f} s  {action.sentence}" for action in actions]
-    lines += [
-        f"  {node.name}: {node.before_w:.0f} W -> {node.after_w:.0f} W of {node.limit_w:.0f} W,"
-        f" P(over) {node.p_before:.3f} -> {node.p_after:.3f}"
-        for node in explanation.nodes
-    ]
+    lines += [f"  {node.sentence}" for node in explanation.nodes]
     lines.append(
         f"cost {solution.cost:.2f}, done after {solution.makespan_s:.0f} s,"
         f" found in {took_s * 1000:.0f} ms"

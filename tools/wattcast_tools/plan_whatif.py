@@ -30,7 +30,7 @@ def _document(answer: "Answer") -> dict[str, Any]:
 
 def _text(answer: "Answer") -> str:
     lines = [f"{answer.question}: the room would hold: {answer.holds}"]
-    lines += headroom_lines(answer.before, answer.after)
+    lines += headroom_lines(answer.before, answer.after, lost=bool(answer.lost))
     lines += [f"  over its limit: {line}" for line in answer.over]
     if answer.dark:
         lines.append(f"  dark: {', '.join(answer.dark)}")
@@ -44,14 +44,20 @@ def _text(answer: "Answer") -> str:
     return "\n".join([*lines, *(f"({note})" for note in answer.notes)])
 
 
-def headroom_lines(before: "tuple[Headroom, ...]", after: "tuple[Headroom, ...]") -> list[str]:
-    """Each feed's load and what is left, before and after."""
+def headroom_lines(
+    before: "tuple[Headroom, ...]", after: "tuple[Headroom, ...]", *, lost: bool = False
+) -> list[str]:
+    """Each feed's load and limits, before and after; while something is lost, emergency limits."""
     was = {h.feed: h for h in before}
     lines = []
     for h in after:
-        line = f"  feed {h.feed}: {h.load_w:.0f} W of {h.limit_w:.0f} W"
-        if h.feed in was:
-            line += f" (now {was[h.feed].load_w:.0f} W)"
+        limit_w = h.limit_n1_w if lost else h.limit_w
+        line = f"  feed {h.feed}: {h.load_w:.0f} W of {limit_w:.0f} W"
+        asides = [f"now {was[h.feed].load_w:.0f} W"] if h.feed in was else []
+        if lost and h.limit_w < h.limit_n1_w:
+            asides.append(f"{h.limit_w:.0f} W continuously")
+        if asides:
+            line += f" ({', '.join(asides)})"
         if h.worst:
             line += f", {h.after_w:.0f} W of {h.limit_n1_w:.0f} W after the loss of {h.worst}"
         lines.append(line)

@@ -29,6 +29,7 @@ from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
 from wattcast_core.points import ACTIVE_SOURCE
 from wattcast_core.samples import Quality
+from wattcast_core.signal.familiar import Range
 from wattcast_core.signature import FEATURES, Signature, Tags
 from wattcast_tools.room.layout import VOLTAGE_V, Layout
 from wattcast_tools.room.scenario import HISTORY_S, STEP_S, Scenario
@@ -99,6 +100,7 @@ class Loop:
     scenario: Scenario
     predict: Predict | None
     model_id: str
+    learned: Range | None = None
     first_alarm_s: float | None = None
     kinds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -107,7 +109,9 @@ class Loop:
         self.story = Story(self.scenario)
         self._graph = graph.build(site_of(layout))
         self._racks = {s.id: s.rack for s in layout.servers}
-        self._agents = {r: Forecaster(self.predict, self.model_id) for r in layout.racks}
+        self._agents = {
+            r: Forecaster(self.predict, self.model_id, learned=self.learned) for r in layout.racks
+        }
         self._tags = {w.server: Tags(application=w.application) for w in layout.workloads}
         self._placement = {w.id: w.server for w in layout.workloads}
         self._recent: dict[str, deque[float]] = {

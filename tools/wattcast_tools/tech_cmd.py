@@ -4,10 +4,10 @@ A device is given as a URL, or as an entry of a rack file with its profile and l
 --profile it is identified by what it shows.
 
 Examples:
-  wattcast tech probe --url snmp://192.0.2.10?community=public
-  wattcast tech read --url modbus-tcp://192.0.2.11:502?device_id=2 --profile eastron_sdm630
-  wattcast tech watch --url modbus-rtu:///dev/ttyUSB0?device_id=1&baud=9600 --interval 2
-  wattcast tech read --url snmp://operator@192.0.2.12?auth=SHA256&priv=AES --json
+  wattcast tech probe --url 'snmp://192.0.2.10?community=public'
+  wattcast tech read --url 'modbus-tcp://192.0.2.11:502?device_id=2' --profile eastron_sdm630
+  wattcast tech watch --url 'modbus-rtu:///dev/ttyUSB0?device_id=1&baud=9600' --interval 2
+  wattcast tech read --url 'snmp://operator@192.0.2.12?auth=SHA256&priv=AES' --json
   wattcast tech read --rack rack-r1.toml --device pdu-r1-a
   wattcast tech profiles
 
@@ -28,19 +28,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wattcast_configs.profile import Profile
 
+_READ = """\
+Identify a device, unless --profile says what it is, and read it once.
+
+  wattcast tech read --url 'snmp://192.0.2.10?community=public'
+  wattcast tech read --url 'snmp://192.0.2.10?community=public' --json | jq .points
+  wattcast tech read --url nut://192.0.2.20/ups --timeout 30"""
+_WATCH = """\
+Read a device again and again: a live table in a terminal (what changed is green, stale yellow,
+invalid red), else a line a reading at first and then one for each that changed. A device that
+does not answer for a while is waited for.
+
+  wattcast tech watch --url 'modbus-tcp://192.0.2.11?device_id=1' --interval 0.5
+  wattcast tech watch --url 'snmp://192.0.2.10?community=public' --count 60 --json > pdu.jsonl"""
+_PROBE = """\
+Find out what a device is: which profiles were tried, why each does not fit, what the device reads,
+and what it can be commanded. Nothing is written.
+
+  wattcast tech probe --url redfish://192.0.2.30
+  wattcast tech probe --url 'modbus-tcp://192.0.2.11?device_id=7' --json | jq .candidates"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``wattcast tech``."""
     from wattcast_configs.address import EXAMPLES
 
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    read = actions.add_parser("read", help="read a device once")
-    watch = actions.add_parser("watch", help="read a device again and again")
-    probe = actions.add_parser("probe", help="find out what a device is and what it offers")
+    read = actions.add_parser("read", help="read a device once", description=_READ)
+    watch = actions.add_parser("watch", help="read it again and again", description=_WATCH)
+    probe = actions.add_parser("probe", help="find out what it is", description=_PROBE)
     profiles = actions.add_parser("profiles", help="list the profiles that ship")
     for action in (read, watch, probe):
         action.formatter_class = argparse.RawDescriptionHelpFormatter
-        action.epilog = "addresses:\n  " + "\n  ".join(EXAMPLES)
+        action.epilog = (
+            "addresses (put them into quotes: '?' and '&' mean something to a shell):\n  "
+        )
+        action.epilog += "\n  ".join(EXAMPLES)
         which = action.add_mutually_exclusive_group(required=True)
         which.add_argument("--url", help="address of the device; examples below")
         which.add_argument("--rack", metavar="FILE", help="rack file that has the device")

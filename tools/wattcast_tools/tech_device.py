@@ -4,10 +4,9 @@ import argparse
 import asyncio
 import difflib
 import json
-import math
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +14,18 @@ from typing import Any
 
 from wattcast_agent.devices.compose import Parts
 from wattcast_agent.devices.login import Login, login_from, login_of
+from wattcast_agent.devices.probe import Candidate
 from wattcast_agent.devices.session import Session, open_session
 from wattcast_configs.address import Address, parse_url
 from wattcast_configs.files import load_rack
 from wattcast_configs.profile import Profile
 from wattcast_configs.profiles import load_profile, load_profiles
 from wattcast_configs.rack import Device
-from wattcast_core.errors import ConfigError, LoginRefused, Unreachable
-from wattcast_core.points import unit_of, words_of
+from wattcast_core.errors import ConfigError, ForeignDevice, LoginRefused, Refused, Unreachable
 from wattcast_core.samples import Quality, Sample
+from wattcast_tools import tech_text
 from wattcast_tools.tech_cmd import print_table
-
-_TRUTHS = {"no": False, "yes": True}
+from wattcast_tools.tech_screen import Screen
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,18 +36,124 @@ def run(args: argparse.Namespace) -> int:
     login = login_of(device, device.where) if args.rack else login_from(device.where, os.environ)
     folder = Path(args.rack).parent if args.rack and not args.profile else Path()
     profiles = _profiles(args.profile or device.profile, folder)
-    return asyncio.run(_run(args, device, login, profiles))
+    act = {"read": _read_once, "watch": _watch, "probe": _probe}[args.action]
+    return asyncio.run(act(args, device, login, profiles))
 
 
-async def _run(
+async def _read_once(
     args: argparse.Namespace, device: Device, login: Login, profiles: list[Profile]
 ) -> int:
-    async with _in_time(device.where, args.timeout):
-        session = await open_session(device, login, profiles, args.timeout)
+    async with _session(args, device, login, profiles) as session:
+        samples, state = await _read(args, session)
+    _show(args, session, samples)
+    if state.problem and not args.json:
+        print(f"{state.device}: {state.problem}", file=sys.stderr)
+    return _code(samples)
+
+
+async def _probe(
+    args: argparse.Namespace, device: Device, login: Login, profiles: list[Profile]
+) -> int:
+    """As ``read``, with the profiles that were tried: also where none of them fits."""
+    tried: list[Candidate] = []
+    says: list[str] = []
+
+    def tell(told: str, candidates: Sequence[Candidate]) -> None:
+        says.append(told)
+        tried.extend(candidates)
+
     try:
-        return await _read(args, device.where, session)
+        async with _session(args, device, login, profiles, tell) as session:
+            samples, _ = await _read(args, session)
+    except (ForeignDevice, Refused):
+        if args.json:
+            name = _name(" ".join(says), device)
+            print(json.dumps(_document("", name, []) | _offers(None, tried), indent=2))
+        elif tried:
+            print_table(tech_text.candidate_rows(tried))
+        raise
+    if args.json:
+        name = _name(session.says, device)
+        document = _document(session.profile.name, name, samples)
+        print(json.dumps(document | _offers(session.profile, tried), indent=2))
+    else:
+        if tried:
+            print_table(tech_text.candidate_rows(tried))
+            print()
+        _show(args, session, samples)
+        print(tech_text.offers(session.profile))
+    return _code(samples)
+
+
+async def _watch(
+    args: argparse.Namespace, device: Device, login: Login, profiles: list[Profile]
+) -> int:
+    """Again and again: a watched device may be away for a while."""
+    async with _session(args, device, login, profiles) as session:
+        heading = f"{_name(session.says, device)}\n{tech_text.about(session.profile, None)}"
+        if args.json:
+            return await _reads(args, session, None)
+        with Screen(heading) as screen:
+            return await _reads(args, session, screen)
+
+
+async def _reads(args: argparse.Namespace, session: Session, screen: Screen | None) -> int:
+    reads = 0
+    while True:
+        reads += 1
+        last = reads == args.count
+        try:
+            samples, state = await _read(args, session)
+        except Unreachable as error:
+            if last or isinstance(error, LoginRefused):
+                raise
+            if screen is None:
+                print(f"wattcast: {error}", file=sys.stderr, flush=True)
+            else:
+                screen.lost(str(error))
+        else:
+            if screen is None:
+                name = _name(session.says, session.unit.device)
+                document = _document(session.profile.name, name, samples)
+                print(json.dumps(document), flush=True)
+            else:
+                screen.show(samples, state.problem)
+            if last:
+                return _code(samples)
+        await asyncio.sleep(args.interval)
+
+
+@asynccontextmanager
+async def _session(
+    args: argparse.Namespace,
+    device: Device,
+    login: Login,
+    profiles: list[Profile],
+    tell: Any = None,
+) -> AsyncIterator[Session]:
+    async with _in_time(device.where, args.timeout):
+        session = await open_session(device, login, profiles, args.timeout, tell)
+    try:
+        yield session
     finally:
         await session.close()
+
+
+async def _read(args: argparse.Namespace, session: Session) -> Parts:
+    async with _in_time(session.unit.device.where, args.timeout):
+        return await session.read(datetime.now(UTC))
+
+
+@asynccontextmanager
+async def _in_time(where: Address, timeout_s: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as error:
+        raise Unreachable(
+            f"{where}: not everything was answered within {timeout_s:g} s (time-out);"
+            " a slow device needs a longer --timeout"
+        ) from error
 
 
 def _of_url(url: str) -> Device:
@@ -67,38 +172,6 @@ def _of_rack(path: Path, name: str) -> Device:
     return devices[name]
 
 
-async def _read(args: argparse.Namespace, where: Address, session: Session) -> int:
-    """Once, or again and again: a watched device may be away for a while."""
-    reads = 0
-    while True:
-        reads += 1
-        last = args.action != "watch" or reads == args.count
-        try:
-            async with _in_time(where, args.timeout):
-                parts = await session.read(datetime.now(UTC))
-        except Unreachable as error:
-            if last or isinstance(error, LoginRefused):
-                raise
-            print(f"wattcast: {error}", file=sys.stderr, flush=True)
-        else:
-            _show(args, session, parts)
-            if last:
-                return 0 if any(s.quality is Quality.GOOD for s in parts[0]) else 1
-        await asyncio.sleep(args.interval)
-
-
-@asynccontextmanager
-async def _in_time(where: Address, timeout_s: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError as error:
-        raise Unreachable(
-            f"{where}: not everything was answered within {timeout_s:g} s (time-out);"
-            " a slow device needs a longer --timeout"
-        ) from error
-
-
 def _profiles(name: str, folder: Path) -> list[Profile]:
     """The one asked for (a file is looked for in ``folder``), or all."""
     if name.endswith(".toml"):
@@ -111,72 +184,28 @@ def _profiles(name: str, folder: Path) -> list[Profile]:
     return [profiles[name]] if name else list(profiles.values())
 
 
-def _show(args: argparse.Namespace, session: Session, parts: Parts) -> None:
-    samples, state = parts
+def _show(args: argparse.Namespace, session: Session, samples: list[Sample]) -> None:
+    name = _name(session.says, session.unit.device)
     if args.json:
-        indent = None if args.action == "watch" else 2
-        print(json.dumps(_document(session, samples), indent=indent), flush=True)
+        print(json.dumps(_document(session.profile.name, name, samples), indent=2))
         return
-    print(_heading(session, samples))
-    if args.action == "probe":
-        print(_offers(session.profile))
-    _print_reading(samples)
-    if state.problem:
-        print(f"{state.device}: {state.problem}", file=sys.stderr)
+    at = samples[0].at if samples else None
+    print(f"{name}\n{tech_text.about(session.profile, at)}")
+    print_table(tech_text.reading_rows(samples))
 
 
-def _document(session: Session, samples: list[Sample]) -> dict[str, Any]:
-    return {
-        "profile": session.profile.name,
-        "device": _name(session),
-        "points": {
-            s.quantity: {
-                "value": _value(s),
-                "unit": unit_of(s.quantity),
-                "quality": s.quality.value,
-                "time": s.at.isoformat(timespec="milliseconds"),
-            }
-            for s in samples
-        },
-    }
+def _document(profile: str, name: str, samples: list[Sample]) -> dict[str, Any]:
+    return {"profile": profile or None, "device": name, "points": tech_text.points(samples)}
 
 
-def _name(session: Session) -> str:
-    where = str(session.unit.device.where)
-    return f"{session.says} at {where}" if session.says else where
+def _offers(profile: Profile | None, tried: Sequence[Candidate]) -> dict[str, Any]:
+    commands = [c.name for c in profile.command] if profile else []
+    return {"commands": commands, "candidates": tech_text.candidates_json(tried)}
 
 
-def _heading(session: Session, samples: list[Sample]) -> str:
-    profile = session.profile
-    at = samples[0].at.isoformat(timespec="seconds") if samples else ""
-    facts = f"certainty {profile.certainty}"
-    return f"{_name(session)}\n{profile.name}: {profile.vendor} {profile.kind}, {facts}, {at}"
+def _name(says: str, device: Device) -> str:
+    return f"{says} at {device.where}" if says else str(device.where)
 
 
-def _offers(profile: Profile) -> str:
-    commands = ", ".join(c.name for c in profile.command) or "none"
-    return f"commands: {commands}{' (lab only)' if profile.lab_only else ''}"
-
-
-def _print_reading(samples: list[Sample]) -> None:
-    rows = [("point", "value", "unit", "quality")]
-    rows += [(s.quantity, _text(s), unit_of(s.quantity), s.quality.value) for s in samples]
-    print_table(rows)
-
-
-def _value(sample: Sample) -> float | bool | str | None:
-    """A number, true or false, or a word; None where nothing good was read."""
-    if not math.isfinite(sample.value):
-        return None
-    words = words_of(sample.quantity)
-    if not words:
-        return float(f"{sample.value:.10g}")  # what a scale adds in the last bits is no reading
-    word = words[int(sample.value)]
-    return _TRUTHS.get(word, word)
-
-
-def _text(sample: Sample) -> str:
-    words = words_of(sample.quantity)
-    if not math.isfinite(sample.value):
-        return "-"
-    return words[int(sample.value)] if words else f"{sample.value:.10g}"
+def _code(samples: Sequence[Sample]) -> int:
+    return 0 if any(s.quality is Quality.GOOD for s in samples) else 1

@@ -97,11 +97,12 @@ def _typed_snmp(where: Address, secrets: Mapping[str, str]) -> Login:
         priv_key=secrets["priv_key"],
         context=options.get("context", ""),
     )
+    _known_protocols(login.auth, login.priv, str(where))
     if not login.auth_key:
         raise ConfigError(f"{where}: set {ENVIRONMENT['auth_key']} to the passphrase of the user")
     if "priv" in options and not login.priv_key:
         raise ConfigError(f"{where}: set {ENVIRONMENT['priv_key']} to the privacy passphrase")
-    return _checked(login, str(where))
+    return _long_enough(login, str(where))
 
 
 def _snmp(snmp: Snmp, place: str) -> Login:
@@ -120,11 +121,10 @@ def _snmp(snmp: Snmp, place: str) -> Login:
         priv_key=read_secret(snmp.priv_key, f"{place}.priv_key") if snmp.priv_key else "",
         context=snmp.context,
     )
-    return _checked(login, place)
+    return _long_enough(login, place)
 
 
-def _checked(login: Login, place: str) -> Login:
-    _known_protocols(login.auth, login.priv, place)
+def _long_enough(login: Login, place: str) -> Login:
     if min(len(key) for key in (login.auth_key, login.priv_key or login.auth_key)) < 8:
         raise ConfigError(f"{place}: SNMPv3 passphrases have at least 8 characters")
     return login

@@ -26,7 +26,8 @@ Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 Garbled = Callable[[str], None]
 
 # Its complaints reach the operator as a device's problem text, once, not as a log line a poll.
-logging.getLogger("pymodbus_internal").setLevel(logging.CRITICAL)
+for _name in ("pymodbus", "pymodbus_internal"):  # of newer releases and of older ones
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 _READS, _IDENTIFY = (3, 4), 0x2B
 _FUNCTIONS = (*_READS, 6, 16, _IDENTIFY)

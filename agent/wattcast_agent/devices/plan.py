@@ -1,6 +1,6 @@
 """What a profile means on one device: rows become points, raw values get their scale. Pure.
 
-First it is found which rows the device has (``columns`` or ``rows_in``, ``spread``), then in which
+First it is found which rows the device has (``columns`` or ``rows_in``; ``spread``), then in which
 digits and temperature scale its values are given (``units_of``, ``scaled``), then what of it all
 the model offers (``offered``).
 """
@@ -22,9 +22,24 @@ def columns(profile: Profile) -> dict[str, int]:
     """SNMP: index columns of the profile's repeats, with the most rows to read of each."""
     found: dict[str, int] = {}
     for repeat in profile.repeat:
-        for index, most in ((repeat.index, repeat.most), (repeat.unless, 1)):
+        read = ((repeat.index, repeat.most), (repeat.unit, repeat.most), (repeat.unless, 1))
+        for index, most in read:
             if index:
                 found[index] = max(most, found.get(index, 0))
+    return found
+
+
+def stand_ins(profile: Profile) -> dict[str, list[str]]:
+    """SNMP: columns that have the rows of an index too, for a model that lacks the index itself.
+
+    There are none where the values of the index choose or name the rows.
+    """
+    found: dict[str, list[str]] = {}
+    for repeat in profile.repeat:
+        if repeat.only or repeat.excludes or repeat.labels:
+            continue
+        oids = [p.oid for p in repeat.point if repeat.depth or p.oid.endswith("{i}")]
+        found.setdefault(repeat.index, []).extend(oid.partition(".{i}")[0] for oid in oids)
     return found
 
 
@@ -55,9 +70,11 @@ def spread(profile: Profile, rows: Mapping[str, Rows]) -> Profile:
     points = [_named(point, rows) for point in profile.point]
     acts_on = [name for name in profile.acts_on if name in {p.quantity for p in points}]
     highest = dict(profile.highest)
+    counted: Counter[str] = Counter()
     for repeat in profile.repeat:
         double = bool(rows.get(repeat.unless))
-        parts = [] if double else list(_parts(repeat, rows.get(repeat.index or repeat.name, {})))
+        parts = [] if double else list(_parts(repeat, rows, counted[repeat.name]))
+        counted[repeat.name] += len(parts)
         for name, row in parts:
             points += [_at(point, repeat, name, row) for point in repeat.point]
             acts_on += [
@@ -148,22 +165,28 @@ def _rows(index: str, objects: Objects, *, digits: bool) -> dict[str, Raw]:
     return found
 
 
-def _parts(repeat: Repeat, rows: Rows) -> Iterator[tuple[str, str]]:
-    """Name and row of each part."""
+def _parts(repeat: Repeat, all_rows: Mapping[str, Rows], before: int) -> Iterator[tuple[str, str]]:
+    """Name and row of each part; ``before`` have been counted under the same name."""
+    rows, unit_of = (all_rows.get(i, {}) for i in (repeat.index or repeat.name, repeat.unit))
     values = {_cut(row, repeat.depth): str(value) for row, value in rows.items()}
     values = {row: value for row, value in values.items() if _wanted(repeat, row, value)}
     parts = list(values)[: repeat.most]
     last = [row.rpartition(".")[2] for row in parts]
     unique = max(Counter(last).values(), default=1) == 1
     groups = _numbered(row.rpartition(".")[0] for row in parts)
+    form = repeat.alone if repeat.alone and len(parts) == 1 else repeat.name
+    so_far: Counter[str] = Counter()
     for count, (row, number) in enumerate(zip(parts, last, strict=True), 1):
         source = _SOURCES[count - 1] if count <= len(_SOURCES) else count
+        unit = str(unit_of.get(row, 1))
+        so_far[unit] += 1
         names = {"n": number if unique else count, "l": number, "c": count, "s": source}
+        names |= {"u": unit, "k": so_far[unit], "f": before + count}
         label = (
             repeat.labels.get(values[row]) or repeat.labels.get("") or repeat.rows.get(number, "")
         )
         yield (
-            repeat.name.format(**names, g=groups[row.rpartition(".")[0]], v=label.format(**names)),
+            form.format(**names, g=groups[row.rpartition(".")[0]], v=label.format(**names)),
             row,
         )
 

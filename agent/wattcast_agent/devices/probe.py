@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 from wattcast_agent.devices.decode import Raw
@@ -18,6 +19,21 @@ class Fit(IntEnum):
     CONTRADICTS = 0
     SAYS_NOTHING = 1
     FITS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A profile that was looked for on a device.
+
+    Attributes:
+        profile: its name.
+        fits: every check of the family does.
+        why: what does not fit; empty if all does.
+    """
+
+    profile: str
+    fits: bool
+    why: str
 
 
 def require(profile: Profile, seen: Seen, device: str, says: str) -> None:
@@ -68,6 +84,12 @@ def choose(
     return fit[0]
 
 
+def candidates(profiles: Sequence[Profile], seen: Mapping[str, Seen]) -> list[Candidate]:
+    """How each profile fits, as ``choose`` takes it; those that fit first."""
+    found = [_candidate(p, seen.get(p.name, {})) for p in profiles if p.probe]
+    return sorted(found, key=lambda c: not c.fits)
+
+
 def judge(check: Check, raw: Raw | None) -> Fit:
     """What one check says of the device."""
     if check.excludes:
@@ -91,6 +113,15 @@ def _fits(profile: Profile, seen: Seen) -> bool:
     return all(c in seen and judge(c, seen[c]) is Fit.FITS for c in profile.probe)
 
 
+def _candidate(profile: Profile, seen: Seen) -> Candidate:
+    for check in profile.probe:
+        if check not in seen:
+            return Candidate(profile.name, fits=False, why="no answer to what it is known by")
+        if judge(check, seen[check]) is not Fit.FITS:
+            return Candidate(profile.name, fits=False, why=_shows(check, seen[check]))
+    return Candidate(profile.name, fits=True, why="")
+
+
 def _within(check: Check, raw: Raw) -> Fit:
     if isinstance(raw, str):
         return Fit.CONTRADICTS
@@ -110,6 +141,8 @@ def _shows(check: Check, raw: Raw | None) -> str:
     shown = "nothing" if raw is None else f"'{raw}'"
     if check.absent or check.excludes:
         return f"{where} shows {shown}, which this family does not"
+    if raw is None and not check.begins and not check.is_range:
+        return f"{where} is not there"
     wanted = " or ".join(check.begins) or "a value"
     if check.is_range:
         wanted = f"{check.minimum:g}..{check.maximum:g}"

@@ -229,12 +229,14 @@ def _message(answer: httpx.Response) -> str:
 
 
 def _cause(error: BaseException) -> Exception:
-    """The socket's own error under those of httpx and httpcore."""
+    """The socket's own error under those of httpx, httpcore and anyio: the innermost."""
     inner: BaseException | None = error
+    found: OSError | None = None
     while inner is not None:
-        if isinstance(inner, OSError):
-            return inner
+        found = inner if isinstance(inner, OSError) else found
         inner = inner.__cause__ or inner.__context__
+    if found is not None:
+        return found
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return ConnectionResetError(str(error))
     return OSError(str(error))

@@ -1,6 +1,6 @@
 """One device in a technician's hands: identified, then read as often as wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,8 +14,9 @@ from wattcast_configs.rack import Device
 from wattcast_core.errors import ConfigError, DataError, Unreachable
 from wattcast_core.samples import missing
 
+Tell = Callable[[str, Sequence[probe.Candidate]], None]  # what it says it is, profiles looked for
 _ANSWERS = 3  # one answer may take this part of the whole time a technician gives
-_SILENT = {"modbus": 2}  # questions without any answer after which nobody is there; else 1
+_SILENT = 2  # questions without any answer after which nobody is there
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,11 @@ class Session:
 
 
 async def open_session(
-    device: Device, login: Login, profiles: Sequence[Profile], timeout_s: float
+    device: Device,
+    login: Login,
+    profiles: Sequence[Profile],
+    timeout_s: float,
+    tell: Tell | None = None,
 ) -> Session:
     """Connect to a device and find out what it is.
 
@@ -62,6 +67,7 @@ async def open_session(
         login: credentials.
         profiles: one to hold it to, or those of which one may fit.
         timeout_s: real seconds the technician gives; one answer may take a part of it.
+        tell: told how each profile fits, where there is a choice.
 
     Raises:
         Unreachable: no connection, no answer, or the login is refused.
@@ -76,7 +82,7 @@ async def open_session(
     connections = Connections(max(0.1, round(timeout_s / _ANSWERS, 1)))
     unit = connections.unit(device, able[0], login)
     try:
-        profile = able[0] if len(able) == 1 else await _identify(unit, able)
+        profile = able[0] if len(able) == 1 else await _identify(unit, able, tell)
         unit = connections.unit(device, profile, login)
         return Session(profile, await unit.introduce(), unit, connections)
     except BaseException:
@@ -84,24 +90,37 @@ async def open_session(
         raise
 
 
-async def _identify(unit: Unit, profiles: Sequence[Profile]) -> Profile:
-    seen: dict[str, Mapping[Check, Raw | None]] = {}
-    silent: list[Unreachable] = []
+async def _identify(unit: Unit, profiles: Sequence[Profile], tell: Tell | None) -> Profile:
+    one_by_one = profiles[0].protocol == "modbus"  # a register it lacks may silence a device
+    seen = await (_look_one_by_one if one_by_one else _look_at_once)(unit, profiles)
+    says = await unit.introduce()
+    if tell is not None:
+        tell(says, probe.candidates(profiles, seen))
+    return probe.choose(profiles, seen, str(unit.device.where), says)
+
+
+async def _look_at_once(unit: Unit, profiles: Sequence[Profile]) -> Mapping[str, probe.Seen]:
+    checks = list(dict.fromkeys(check for p in profiles for check in p.probe))
+    shown = await unit.look(profiles[0], checks)
+    return {p.name: {check: shown[check] for check in p.probe} for p in profiles}
+
+
+async def _look_one_by_one(unit: Unit, profiles: Sequence[Profile]) -> Mapping[str, probe.Seen]:
+    seen: dict[str, probe.Seen] = {}
+    silent = 0
     for profile in profiles:
         try:
             seen[profile.name] = await _look(unit, profile)
         except DataError:
             continue
-        except Unreachable as error:  # some devices do not answer what they do not know
-            silent.append(error)
-            most = _SILENT.get(profile.protocol, 1)
-            if not any(seen.values()) and len(silent) == most:
+        except Unreachable:  # some devices do not answer what they do not know
+            silent += 1
+            if not any(seen.values()) and silent == _SILENT:
                 raise
-    says = await unit.introduce()
-    return probe.choose(profiles, seen, str(unit.device.where), says)
+    return seen
 
 
-async def _look(unit: Unit, profile: Profile) -> Mapping[Check, Raw | None]:
+async def _look(unit: Unit, profile: Profile) -> probe.Seen:
     """What the checks see, up to the first that does not fit."""
     seen: dict[Check, Raw | None] = {}
     for check in profile.probe:

@@ -1,12 +1,13 @@
 """SNMP v2c and v3 by UDP; the only module that knows pysnmp."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from wattcast_agent.devices.decode import Raw
 from wattcast_agent.devices.login import Login
-from wattcast_agent.devices.reach import nobody_listens
+from wattcast_agent.devices.reach import explain, nobody_listens
 from wattcast_configs.command import Command
 from wattcast_core.errors import (
     DataError,
@@ -134,7 +135,10 @@ class SnmpPeer:
         Of a table's column that is the first row, of a single object (``.0``) itself.
         """
         under = [oid.removesuffix(".0") for oid in oids]
-        _, _, binds = await self._read(cmdgen.BulkCommandGenerator(), under, 0, 1)
+        status, _, binds = await self._read(cmdgen.BulkCommandGenerator(), under, 0, 1)
+        if len(oids) > 1 and (status or len(binds) < len(oids)):
+            half = len(oids) // 2
+            return await self.first(oids[:half]) | await self.first(oids[half:])
         return {
             oid: _plain(value)
             for oid, base, (name, value) in zip(oids, under, binds, strict=False)
@@ -195,7 +199,9 @@ class SnmpPeer:
                 indication, status, index, binds = await answer
         except TimeoutError as error:
             raise await self._silence() from error
-        except (PySnmpError, OSError) as error:
+        except OSError as error:
+            raise explain(self.address, error, self._timeout_real_s) from error
+        except PySnmpError as error:
             raise Unreachable(f"{self.address}: {error}") from error
         if indication is not None:
             raise await self._fault(indication)
@@ -204,6 +210,8 @@ class SnmpPeer:
 
     async def _reach(self) -> str:
         if not self._target:
+            lookup = asyncio.get_running_loop().getaddrinfo  # whose error says what is wrong
+            await lookup(self._host, self._port, type=socket.SOCK_DGRAM)
             target = await hlapi.UdpTransportTarget.create(
                 (self._host, self._port), timeout=self._timeout_real_s, retries=0
             )

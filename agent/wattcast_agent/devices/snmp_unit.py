@@ -1,7 +1,7 @@
 """One SNMP device: reads its profile's points by name, writes only its named commands."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from wattcast_agent.devices import plan, probe
 from wattcast_agent.devices.allowed import Dwell, named, unmet
@@ -86,14 +86,16 @@ class SnmpUnit:
     async def introduce(self) -> str:
         """What the device says of itself: sysDescr and sysObjectID."""
         system = await self._peer.get(list(_SYSTEM.values()))
-        names = (name for name, oid in _SYSTEM.items() if oid in system)
-        return ", ".join(f"{name} '{system[_SYSTEM[name]]}'" for name in names)
+        texts = {
+            name: " ".join(str(system[oid]).split())
+            for name, oid in _SYSTEM.items()
+            if oid in system
+        }
+        return ", ".join(f"{name} '{text}'" for name, text in texts.items() if text)
 
     async def look(self, _family: Profile, checks: Sequence[Check]) -> dict[Check, Raw | None]:
         """What the device shows where the checks of a family look."""
-        first: dict[str, Raw] = {}
-        for batch in self._batches(list(dict.fromkeys(check.oid for check in checks))):
-            first |= await self._peer.first(batch)
+        first = await self._first([check.oid for check in checks])
         return {check: first.get(check.oid) for check in checks}
 
     def rest(self) -> None:
@@ -102,6 +104,7 @@ class SnmpUnit:
     def _forget(self) -> None:
         self._polls = 0
         self._identified = False
+        self._tables: Collection[str] | None = None  # columns that have rows
         self._rows: dict[str, plan.Rows] = {}
         self._seen: dict[str, Raw] = {}
         self._asked: set[str] = set()
@@ -111,9 +114,7 @@ class SnmpUnit:
             self._polls = (self._polls + 1) % _LOOK_AGAIN
             return
         await self._identify()
-        for column, most in plan.columns(self._family).items():
-            if column not in self._rows:
-                self._rows[column] = await self._peer.column(column, most)
+        await self._find_rows()
         spread = plan.spread(self._family, self._rows)
         await self._see(plan.units_of(spread))
         scaled = plan.scaled(spread, self._seen)
@@ -128,6 +129,18 @@ class SnmpUnit:
         self.profile = plan.offered(scaled, self._seen)
         self._forget()
         self._identified, self._polls = True, 1
+
+    async def _find_rows(self) -> None:
+        """Rows of every table; one that the model lacks costs part of a question."""
+        wanted, others = plan.columns(self._family), plan.stand_ins(self._family)
+        if self._tables is None:
+            asked = [*wanted, *(oid for oids in others.values() for oid in oids)]
+            self._tables = (await self._first(asked)).keys()
+        for column, most in wanted.items():
+            if column not in self._rows:
+                there = (o for o in (column, *others.get(column, ())) if o in self._tables)
+                table = next(there, "")
+                self._rows[column] = await self._peer.column(table, most) if table else {}
 
     async def _see(self, oids: Sequence[str]) -> None:
         """Ask for what was not asked for yet, so that a poll cut short goes on in the next."""
@@ -151,6 +164,12 @@ class SnmpUnit:
             problem = unmet(command, argument, decode(self.profile, objects))
             if problem:
                 raise Refused(f"{self.device.id}: {command.name} {argument}: {problem}")
+
+    async def _first(self, oids: Sequence[str]) -> dict[str, Raw]:
+        first: dict[str, Raw] = {}
+        for batch in self._batches(list(dict.fromkeys(oids))):
+            first |= await self._peer.first(batch)
+        return first
 
     async def _get(self, oids: Sequence[str]) -> dict[str, Raw]:
         objects: dict[str, Raw] = {}

@@ -2,23 +2,27 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from wattcast_agent.forecast.trail import KINDS, Trail
+from wattcast_agent.forecast.past import Past
+from wattcast_agent.forecast.reasons import Doubts, explained
 from wattcast_core.errors import DataError
 from wattcast_core.forecast import QUANTILES, Forecast, Kind
-from wattcast_core.signal import features, naive
-from wattcast_core.signal.choice import Choice
-from wattcast_core.signal.features import HORIZON, STEP_S, WINDOW, Float32Array, ModelInput
+from wattcast_core.signal import familiar, features, naive, shifts
+from wattcast_core.signal.choice import KINDS, Choice
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import ModelInput
+from wattcast_core.signal.gaps import BoolArray
+from wattcast_core.signal.steps import HORIZON, STEP_S, WINDOW
 from wattcast_core.signal.window import SlidingWindow
 from wattcast_core.signature import Signature
 from wattcast_core.units import FloatArray, epoch_s, from_epoch_s
 
-Predict = Callable[[Float32Array], FloatArray]
+Predict = Callable[[ModelInput], FloatArray]
 STALE_STEPS = 6
 NAIVE_ID = "naive"
 _NO_MODEL = "no model is loaded"
@@ -26,49 +30,66 @@ _NO_MODEL = "no model is loaded"
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """Both forecasters at one moment; arrays as in ``Trail``."""
+    """Both forecasters at one moment.
+
+    Attributes:
+        quantiles_w: [kind, server, HORIZON, 4], calibrated; NaN where one gave nothing.
+        doubts: what is amiss at each server.
+    """
 
     end_s: float
     quantiles_w: FloatArray
-    input: ModelInput
+    doubts: Doubts
 
 
 class Forecaster:
-    """State of one rack: its windows, past forecasts and calibration.
+    """State of one rack: its windows, a week of power, past forecasts and calibration.
+
+    Attributes:
+        past: what it has seen and learned; changes with every update.
 
     Invariants: a served forecast is finite, at least 0 W and ordered; no issue uses a signature
     that ends after it.
     """
 
     def __init__(
-        self, predict: Predict | None = None, model_id: str = "", *, stale_steps: int = STALE_STEPS
+        self,
+        predict: Predict | None = None,
+        model_id: str = "",
+        *,
+        learned: Range | None = None,
+        stale_steps: int = STALE_STEPS,
+        past: Past | None = None,
     ) -> None:
         """Start empty.
 
         Args:
-            predict: scaled input [server, WINDOW, inputs] -> scaled quantiles [server, HORIZON, 4];
-                None: only naive forecasts.
+            predict: model input -> scaled quantiles [server, HORIZON, 4]; None: only naive
+                forecasts.
             model_id: name of the model behind ``predict``.
+            learned: where the model's inputs lay when it learned; None: not known.
             stale_steps: model steps without measured power after which a server gets no forecast.
+            past: of an earlier forecaster of the same rack.
         """
         self._predict = predict
         self._model_id = model_id
+        self._learned = learned
         self._stale_steps = stale_steps
         self._window: SlidingWindow | None = None
-        self._trail = Trail()
+        self.past = past or Past()
         self._judged_s = 0.0
         self._model_problem = "" if predict else _NO_MODEL
 
-    def twin(self, predict: Predict | None, model_id: str) -> "Forecaster":
-        """Another model with all that this one has seen and learned of the rack's servers."""
+    def twin(self, predict: Predict | None, model_id: str, learned: Range | None) -> "Forecaster":
+        """Another model with a copy of all that this one has seen and learned."""
         made = copy.copy(self)
-        made.use(predict, model_id)
+        made.use(predict, model_id, learned)
         return made
 
-    def use(self, predict: Predict | None, model_id: str) -> None:
-        """Go on with another model, and with a copy of what was learned: a twin shares it."""
-        self._window, self._trail = copy.deepcopy((self._window, self._trail))
-        self._predict, self._model_id = predict, model_id
+    def use(self, predict: Predict | None, model_id: str, learned: Range | None) -> None:
+        """Go on with another model, and with a copy of the past: a twin goes on with the other."""
+        self._window, self.past = copy.deepcopy((self._window, self.past))
+        self._predict, self._model_id, self._learned = predict, model_id, learned
         self._model_problem = "" if predict else _NO_MODEL
 
     def update(
@@ -91,11 +112,7 @@ class Forecaster:
         new = list(signatures)
         if not new:
             return []
-        if self._window is None:
-            self._window = SlidingWindow(new[0].step_s)
-            first_s = min(epoch_s(now), *(epoch_s(signature.at) for signature in new))
-            self._judged_s = first_s // STEP_S * STEP_S
-        window = self._window
+        window = self._window or self._begin(new, now)
         window.place(new, epoch_s(now) + window.step_s)
         outlook: _Outlook | None = None
         for boundary_s in self._boundaries(window.end_s):
@@ -105,6 +122,14 @@ class Forecaster:
         if outlook is None or outlook.end_s < window.end_s:
             outlook = self._outlook(window.cut(window.end_s), window.end_s)
         return list(self._serve(outlook, list(window.servers), now, sampled_real_s))
+
+    def _begin(self, new: Sequence[Signature], now: datetime) -> SlidingWindow:
+        first_s = min(epoch_s(now), *(epoch_s(signature.at) for signature in new))
+        if first_s < self.past.history.end_s - STEP_S:  # kept at another time than it is now
+            self.past = Past()
+        self._judged_s = max(first_s // STEP_S * STEP_S, self.past.history.end_s)
+        self._window = SlidingWindow(new[0].step_s, self.past.servers)
+        return self._window
 
     def _boundaries(self, end_s: float) -> Iterator[float]:
         """Ends of the model steps (aligned to the epoch) passed since the last call."""
@@ -117,61 +142,74 @@ class Forecaster:
 
     def _judge_and_issue(self, window: SlidingWindow, end_s: float) -> _Outlook:
         cut = window.cut(end_s)
-        self._trail.judge(end_s, cut[:, -1, 0])
+        self.past.history.record(end_s, cut[:, :, 0])
+        self.past.trail.judge(end_s, cut[:, -1, 0])
         outlook = self._outlook(cut, end_s)
-        self._trail.record(end_s, outlook.quantiles_w, outlook.input.scale_w)
+        self.past.trail.issue(end_s, outlook.quantiles_w)
         return outlook
 
     def _outlook(self, cut: FloatArray, end_s: float) -> _Outlook:
-        inputs = features.build(cut, np.full(len(cut), end_s))
-        raw = np.stack([self._lstm(inputs), naive.forecast(cut[:, :, 0], HORIZON)])
-        short = np.isfinite(cut[:, :, 0]).sum(axis=1) < naive.LEAST_STEPS
-        raw[:, short] = np.nan
-        return _Outlook(end_s, self._trail.calibrated(raw, inputs.scale_w), inputs)
+        history_w = self.past.history.view(end_s, cut[:, :, 0])
+        inputs = features.build(cut, history_w, np.full(len(cut), end_s))
+        strange, by = self._strangeness(inputs)
+        raw = np.stack(
+            [
+                familiar.widened(self._lstm(inputs, strange), strange),
+                naive.forecast(np.asarray(history_w[:, -naive.STEPS :], np.float64), HORIZON),
+            ]
+        )
+        raw[:, np.isfinite(history_w).sum(axis=1) < naive.LEAST_STEPS] = np.nan
+        step_w = shifts.find(history_w, inputs.scale_w)
+        doubts = Doubts(inputs.age_steps, strange, by, step_w)
+        return _Outlook(end_s, self.past.trail.calibrated(raw), doubts)
 
-    def _lstm(self, inputs: ModelInput) -> FloatArray:
+    def _strangeness(self, inputs: ModelInput) -> tuple[FloatArray, list[str]]:
+        if self._learned is None:
+            return np.zeros(len(inputs)), [""] * len(inputs)
+        return self._learned.strangeness(inputs.context)
+
+    def _lstm(self, inputs: ModelInput, strange: FloatArray) -> FloatArray:
         """Watts of the model, NaN (and the problem kept) where it gives none."""
-        none = np.full((len(inputs.x), HORIZON, len(QUANTILES)), np.nan)
+        none = np.full((len(inputs), HORIZON, len(QUANTILES)), np.nan)
         if self._predict is None:
             return none
         try:
-            out = inputs.to_watts(self._predict(inputs.x))
+            out = inputs.to_watts(self._predict(inputs))
         except DataError as error:
             self._model_problem = str(error)
             return none
         self._model_problem = ""
-        return out if out.shape == none.shape else none
+        if out.shape != none.shape:
+            return none
+        out[strange > familiar.MOST] = np.nan
+        return out
 
     def _serve(
         self, outlook: _Outlook, servers: list[str], now: datetime, sampled_real_s: float
     ) -> Iterator[Forecast]:
-        choices = self._trail.choices(len(servers))
-        rows = outlook.quantiles_w.tolist()
-        late = (epoch_s(now) - outlook.end_s) / STEP_S
-        for row, (server, chosen) in enumerate(zip(servers, choices, strict=True)):
-            age = int(outlook.input.age_steps[row])
-            picked = self._available(outlook.quantiles_w[:, row], chosen)
-            if picked is None or age + max(late, 0.0) > self._stale_steps:
+        given = np.asarray(np.isfinite(outlook.quantiles_w).all(axis=(2, 3)))
+        late = max((epoch_s(now) - outlook.end_s) / STEP_S, 0.0)
+        for row, chosen in enumerate(self.past.trail.choices(len(servers))):
+            picked = self._available(given[:, row], chosen)
+            if picked is None or outlook.doubts.age_steps[row] + late > self._stale_steps:
                 continue
-            stale = f"; power not measured for {age} steps: from the last good value" if age else ""
+            served_w = outlook.quantiles_w[KINDS.index(picked.kind), row]
             yield Forecast(
-                server=server,
+                server=servers[row],
                 issued_at=from_epoch_s(outlook.end_s),
                 step_s=STEP_S,
-                quantiles_w=tuple(tuple(step) for step in rows[KINDS.index(picked.kind)][row]),
+                quantiles_w=tuple(map(tuple, served_w.tolist())),
                 kind=picked.kind,
-                reason=picked.reason + stale,
+                reason=explained(picked, outlook.doubts, row),
                 model_id=self._model_id if picked.kind is Kind.LSTM else NAIVE_ID,
                 sampled_real_s=sampled_real_s,
             )
 
-    def _available(self, quantiles_w: FloatArray, chosen: Choice) -> Choice | None:
+    def _available(self, given: BoolArray, chosen: Choice) -> Choice | None:
         """The choice, or the other forecaster where the chosen one gave nothing."""
-        given = [kind for kind, q in zip(KINDS, quantiles_w, strict=True) if np.isfinite(q).all()]
-        if chosen.kind in given:
-            why = f"naive: {self._model_problem}" if self._model_problem else chosen.reason
-            return Choice(chosen.kind, why)
-        if Kind.NAIVE in given:
-            why = self._model_problem or "the LSTM gave no forecast"
-            return Choice(Kind.NAIVE, f"naive: {why}")
+        if given[KINDS.index(chosen.kind)]:
+            return Choice(chosen.kind, self._model_problem or chosen.reason)
+        for kind, there in zip(KINDS, given.tolist(), strict=True):
+            if there:
+                return Choice(kind, self._model_problem or f"the {chosen.kind} gave no forecast")
         return None

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Protocol
 
 from wattcast_agent.forecast.forecaster import Forecaster
+from wattcast_agent.forecast.past import Past
 from wattcast_agent.forecast.trial import Trial
 from wattcast_core.forecast import Forecast
 from wattcast_core.models import ALL, Stage
-from wattcast_core.signal.features import Float32Array
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import ModelInput
 from wattcast_core.signature import Signature
 from wattcast_core.units import FloatArray
 
@@ -27,12 +29,14 @@ class Model(Protocol):
     Attributes:
         id: its name.
         problem: why it can no longer be trusted; empty as long as it can.
+        learned: where its inputs lay when it learned; None: not known.
     """
 
     id: str
     problem: str
+    learned: Range | None
 
-    def predict(self, x: Float32Array, /) -> FloatArray:
+    def predict(self, inputs: ModelInput, /) -> FloatArray:
         """As of ``Forecaster``."""
 
 
@@ -58,14 +62,19 @@ class _Seat:
 class Roster:
     """Seats of a rack: ALL, and one for each application with a model of its own."""
 
-    def __init__(self, own: Model | None) -> None:
-        """Let the agent's own model serve; None: naive forecasts only."""
-        self._models = {} if own is None else {OWN: own}
-        forecaster = Forecaster() if own is None else Forecaster(own.predict, own.id)
-        self._forecasters = {OWN: forecaster}
+    def __init__(self, own: Model, past: Past | None = None) -> None:
+        """Let the agent's own model serve, with the past of an earlier roster of the rack."""
+        self._models = {OWN: own}
+        self._forecasters = {OWN: Forecaster(own.predict, own.id, learned=own.learned, past=past)}
         self._seats = {ALL: _Seat()}
         self._applications: dict[str, str] = {}
         self._verdicts: list[Verdict] = []
+
+    @property
+    def past(self) -> Past:
+        """What the proven forecaster of ALL has seen and learned: worth keeping."""
+        seat = self._seats[ALL]
+        return self._forecasters[seat.old if seat.trial else seat.sha256].past
 
     def serving(self, application: str) -> str:
         """sha256 of the model that serves an application's servers."""
@@ -86,10 +95,8 @@ class Roster:
             self._models[sha256] = model
         old = self.serving(application)
         if sha256 not in self._forecasters:
-            known, wanted = self._forecasters[old], self._models.get(sha256)
-            self._forecasters[sha256] = (
-                known.twin(wanted.predict, wanted.id) if wanted else known.twin(None, "")
-            )
+            known, new = self._forecasters[old], self._models[sha256]
+            self._forecasters[sha256] = known.twin(new.predict, new.id, new.learned)
         self._seats[application] = _Seat(sha256, old, Trial()) if trial else _Seat(sha256)
         self._drop_unused()
 

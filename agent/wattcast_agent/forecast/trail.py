@@ -8,76 +8,49 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wattcast_core.forecast import QUANTILES, Kind
-from wattcast_core.signal import choice, conformal
-from wattcast_core.signal.features import HORIZON, STEP_S
+from wattcast_core.signal.choice import KINDS, Choice, Record
+from wattcast_core.signal.conformal import Margins
+from wattcast_core.signal.issues import Issue, issued_for
 from wattcast_core.signal.quantiles import pinball
+from wattcast_core.signal.steps import HORIZON
 from wattcast_core.units import FloatArray
-
-KINDS = (Kind.LSTM, Kind.NAIVE)
-ISSUES = 36  # of which the last 12 are still being judged: the trail is 2 to 3 hours
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """Forecasts of one moment and their losses so far.
-
-    Attributes:
-        end_s: epoch seconds of issue.
-        quantiles_w: [kind, server, HORIZON, 4].
-        scale_w: [server].
-        losses_w: [kind, server, HORIZON], NaN until the actual is known; filled in place.
-    """
-
-    end_s: float
-    quantiles_w: FloatArray
-    scale_w: FloatArray
-    losses_w: FloatArray
 
 
 @dataclass(slots=True)
 class Trail:
-    """The last ISSUES issues and the conformal margins learned from them."""
+    """The issues that are still being judged, and what was learned from all before."""
 
-    margins: FloatArray = field(
-        default_factory=lambda: np.zeros((len(KINDS), 0, HORIZON, len(QUANTILES)))
-    )
-    issues: deque[Issue] = field(default_factory=lambda: deque(maxlen=ISSUES))
+    margins: tuple[Margins, ...] = field(default_factory=lambda: tuple(Margins() for _ in KINDS))
+    record: Record = field(default_factory=Record)
+    issues: deque[Issue] = field(default_factory=lambda: deque(maxlen=HORIZON))
 
-    def calibrated(self, raw_w: FloatArray, scale_w: FloatArray) -> FloatArray:
+    def calibrated(self, raw_w: FloatArray) -> FloatArray:
         """Move [kind, server, HORIZON, 4] by the margins; never below 0 W."""
-        missing = raw_w.shape[1] - self.margins.shape[1]
-        if missing > 0:
-            fresh = np.zeros((len(KINDS), missing, HORIZON, len(QUANTILES)))
-            self.margins = np.concatenate([self.margins, fresh], axis=1)
-        pairs = zip(raw_w, self.margins, strict=True)
-        return np.maximum(
-            np.stack([conformal.calibrated(raw, margin, scale_w) for raw, margin in pairs]), 0.0
-        )
+        pairs = zip(self.margins, raw_w, strict=True)
+        return np.maximum(np.stack([margins.applied(raw) for margins, raw in pairs]), 0.0)
 
-    def record(self, end_s: float, quantiles_w: FloatArray, scale_w: FloatArray) -> None:
-        """Keep an issue to judge it by what comes."""
-        losses = np.full(quantiles_w.shape[:3], np.nan)
-        self.issues.append(Issue(end_s, quantiles_w, scale_w, losses))
+    def issue(self, end_s: float, quantiles_w: FloatArray) -> None:
+        """Keep forecasts to judge them by what comes."""
+        self.issues.append(Issue(end_s, quantiles_w))
 
     def judge(self, end_s: float, actual_w: FloatArray) -> None:
         """Judge what was forecast for the step ending at ``end_s``: actual [server], NaN = gap."""
-        for issue in self.issues:
-            h = round((end_s - issue.end_s) / STEP_S) - 1
-            servers = issue.quantiles_w.shape[1]
-            if 0 <= h < HORIZON and abs(issue.end_s + (h + 1) * STEP_S - end_s) < 1.0:
-                actual = np.broadcast_to(actual_w[:servers], (len(KINDS), servers))
-                served = issue.quantiles_w[:, :, h]
-                issue.losses_w[:, :, h] = pinball(actual, served).mean(axis=-1)
-                margins = self.margins[:, :servers, h]
-                self.margins[:, :servers, h] = conformal.learned(margins, actual, served)
+        if not self.issues:
+            return
+        meant = issued_for(end_s, self.issues)
+        actual = actual_w[: meant.shape[1]]
+        for margins, served in zip(self.margins, meant, strict=True):
+            margins.learn(actual, served)
+        losses = pinball(np.broadcast_to(actual[None, :, None], meant.shape[:3]), meant).mean(
+            axis=-1
+        )
+        losses[:, np.isnan(losses).any(axis=0)] = np.nan  # both are judged on the same steps
+        known = np.isfinite(losses)
+        count = known.sum(axis=2)
+        total = np.where(known, losses, 0.0).sum(axis=2)
+        self.record.add(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
-    def choices(self, servers: int) -> list[choice.Choice]:
-        """The forecaster to serve, a server; both are judged on the same issues."""
-        losses = np.full((len(KINDS), servers, len(self.issues), HORIZON), np.nan)
-        for k, issue in enumerate(self.issues):
-            losses[:, : issue.losses_w.shape[1], k] = issue.losses_w
-        losses[:, np.isnan(losses).any(axis=0)] = np.nan
-        judged = np.isfinite(losses[0]).any(axis=2).sum(axis=1)
-        lstm, naive = (choice.trailing(of_kind) for of_kind in losses)
-        return [choice.choose(*pair) for pair in zip(lstm, naive, judged.tolist(), strict=True)]
+    def choices(self, servers: int) -> list[Choice]:
+        """The forecaster to serve, a server."""
+        self.record.add(np.full((len(KINDS), servers), np.nan))  # rows for new servers
+        return self.record.choices()

@@ -7,8 +7,8 @@ from datetime import datetime
 import numpy as np
 
 from wattcast_core.forecast import Forecast
-from wattcast_core.signal.features import HORIZON, STEP_S
 from wattcast_core.signal.quantiles import pinball
+from wattcast_core.signal.steps import HORIZON, STEP_S
 from wattcast_core.signature import Signature
 from wattcast_core.units import epoch_s
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
-from wattcast_agent.infer.guard import Guarded, probe
+from wattcast_agent.infer.guard import Guarded, guarded, probe
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_agent.infer.shelf import Shelf
 from wattcast_core.errors import DataError
 from wattcast_core.models import Champion
-from wattcast_core.signal.model_file import VERSION
+from wattcast_core.signal.features import VERSION
 from wattcast_core.signal.probe import disagreement, probe_input
 
 Source = Callable[[str, int], AsyncIterator[bytes]]  # sha256, offset
@@ -51,7 +51,7 @@ def load(shelf: Shelf, sha256: str, *, probing: bool) -> Guarded:
     """
     model = LiteRtModel(shelf.path(sha256), shelf.manifest(sha256))
     if probing:
-        probe(Guarded(model.predict, model.id))
+        probe(guarded(model))
         if why := disagreement(model.metadata, model.predict(probe_input())):
             raise DataError(f"probe: {model.id} {why}; remedy: train it again (wattcast train)")
-    return Guarded(model.predict, model.id)
+    return guarded(model)

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from wattcast_agent.forecast.forecaster import Forecaster, Predict
+from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_core.errors import DataError
-from wattcast_core.signal.features import STEP_S, Float32Array
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import ModelInput
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import EPOCH, FloatArray
 
@@ -19,18 +22,18 @@ _CPU = FEATURES.index("cpu_pct")
 class Guarded:
     """See ``roster.Model``."""
 
-    def __init__(self, predict: Predict, model_id: str) -> None:
-        self._predict = predict
+    def __init__(self, predict: Predict, model_id: str, learned: Range | None = None) -> None:
+        self._predict, self.learned = predict, learned
         self.id, self.problem, self.answers = model_id, "", 0
 
-    def predict(self, x: Float32Array, /) -> FloatArray:
+    def predict(self, inputs: ModelInput, /) -> FloatArray:
         """As the model; an answer that is no forecast is a problem for good.
 
         Raises:
             DataError: it is not finite or not in order, or the model failed.
         """
         try:
-            out = self._predict(x)
+            out = self._predict(inputs)
         except DataError as error:
             self.problem = str(error)
             raise
@@ -42,6 +45,11 @@ class Guarded:
             raise DataError(self.problem)
         self.answers += len(out)
         return out
+
+
+def guarded(model: LiteRtModel) -> Guarded:
+    """A model of a file, watched."""
+    return Guarded(model.predict, model.id, model.learned)
 
 
 def probe(model: Guarded) -> None:

@@ -14,9 +14,10 @@ from wattcast_agent import config
 from wattcast_agent.devices.poller import Poller
 from wattcast_agent.discover.fixed import Fixed
 from wattcast_agent.forecast.roster import Roster
-from wattcast_agent.infer.guard import Guarded
+from wattcast_agent.infer.guard import guarded
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_agent.infer.shelf import Shelf
+from wattcast_agent.run import past_file
 from wattcast_agent.run.agent import Agent, Directory
 from wattcast_agent.run.models import Models
 from wattcast_agent.run.technician import open_spool
@@ -54,10 +55,11 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     setup = config.setup(rack, kinds, {name: repr(p.command) for name, p in profiles.items()})
     directory = Fixed(coordinator) if coordinator else _finder(rack)
     model = LiteRtModel(*config.model_files(rack.model, base))
-    with _alone(base / rack.agent.state_dir):
+    state_dir = base / rack.agent.state_dir
+    with _alone(state_dir):
         spool = open_spool(rack, base)
-        roster = Roster(Guarded(model.predict, model.id))
-        shelf = Shelf(base / rack.agent.state_dir / "models")
+        roster = Roster(guarded(model), past_file.read(state_dir))
+        shelf = Shelf(state_dir / "models")
         models = Models(shelf, roster, (host.application for host in rack.server))
         clock = rack.clock.clock()
         poller = Poller(rack, profiles, lambda: clock.now(time.time()))
@@ -74,7 +76,7 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
             model.id,
             model.runtime,
         )
-        async with _partner(rack, watch):
+        async with _partner(rack, watch), past_file.kept(state_dir, lambda: roster.past):
             await agent.run(directory)
         spool.close()
 

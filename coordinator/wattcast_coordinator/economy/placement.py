@@ -57,19 +57,48 @@ def worthwhile(
     if entry_per_kw is not None:
         saved = saved - _entry(instance, entry_per_kw)
     disruption = disruption_money * _disruption(instance)
-    gain = np.where(_possible(instance), saved - _THERE_AND_BACK * disruption[:, None], -np.inf)
-    best = gain.max(axis=1)
-    if best.max(initial=-np.inf) <= 0:
-        return None
-    now_w = Loads(instance).evaluate()
-    for workload in np.argsort(-best)[:_CANDIDATES]:
-        for server in np.argsort(-gain[workload])[:_CANDIDATES]:
-            if gain[workload, server] <= 0:
-                break
-            if _safe(instance, now_w, int(workload), int(server)):
-                pays = float(saved[workload, server]), float(disruption[workload])
-                return Saving(int(workload), int(server), *pays)
+    loads = Loads(instance)
+    now_w = loads.evaluate()
+    most_w = np.maximum(loads.limits()[..., None], now_w)
+    possible = _possible(instance) & _may_fit(instance, (most_w - now_w).min(axis=2))
+    gain = np.where(possible, saved - _THERE_AND_BACK * disruption[:, None], -np.inf)
+    for workload, server in _candidates(gain):
+        if _safe(instance, most_w, workload, server):
+            return Saving(
+                workload, server, float(saved[workload, server]), float(disruption[workload])
+            )
     return None
+
+
+def _candidates(gain: FloatArray) -> list[tuple[int, int]]:
+    """Moves that pay, best first: a few destinations each of the few workloads that gain most."""
+    workloads = np.argsort(-gain.max(axis=1))[:_CANDIDATES]
+    servers = np.argsort(-gain[workloads], axis=1)[:, :_CANDIDATES]
+    pairs = [(w, s) for w, row in zip(workloads.tolist(), servers.tolist(), strict=True)
+             for s in row if gain[w, s] > 0]  # fmt: skip
+    return sorted(pairs, key=lambda pair: -gain[pair])
+
+
+def _may_fit(instance: Instance, spare_w: FloatArray) -> np.ndarray:
+    """[W, S] False where the copy's mean alone, while a move runs, is more than is to spare.
+
+    Spreads and the end of the move are left to the exact check; this keeps it from being spent on
+    feeds that are full.
+
+    Args:
+        instance: the room.
+        spare_w: [1+K, N] in every case.
+    """
+    routes = trace(instance, instance.ats_source)
+    fraction = np.concatenate([routes.fraction, routes.lost_fraction])
+    server = np.concatenate([routes.server, routes.lost_server])
+    left_w = np.concatenate([spare_w.min(axis=0)[routes.node], spare_w.ravel()[routes.lost_row]])
+    carries = fraction > 0
+    most_w = np.full(len(instance.server_cord), np.inf)
+    np.minimum.at(most_w, server[carries], left_w[carries] / fraction[carries])
+    copied_w = instance.wl_w.min(axis=1) * instance.double_run
+    needed_w = np.outer(copied_w, instance.server_eff)
+    return np.asarray(needed_w <= most_w + _TOLERANCE_W)
 
 
 def feed_shares(instance: Instance) -> FloatArray:
@@ -82,11 +111,16 @@ def feed_shares(instance: Instance) -> FloatArray:
 
 
 def _savings(instance: Instance, cost_per_kwh: FloatArray, hour_s: float) -> FloatArray:
-    """[W, S] money saved until the saving would turn into a loss for good, at the present mean."""
+    """[W, S] the most that a move now saves before it has cost more than it saved.
+
+    A move that first loses counts nothing, however much it gains later: it can be made then.
+    """
     cost = feed_shares(instance) @ cost_per_kwh * instance.server_eff[:, None]
     kwh = instance.wl_w.mean(axis=1) * hour_s / 3.6e6
     differs, index = np.unique(cost, axis=0, return_inverse=True)
-    between = np.cumsum(differs[:, None] - differs[None], axis=2).max(axis=2)
+    total = np.cumsum(differs[:, None] - differs[None], axis=2)
+    still = np.minimum.accumulate(total, axis=2) >= 0
+    between = np.where(still, total, 0.0).max(axis=2)
     place = index.ravel()
     return np.asarray(kwh[:, None] * between[place[instance.wl_server]][:, place])
 
@@ -120,15 +154,20 @@ def _possible(instance: Instance) -> np.ndarray:
     return np.asarray(fits)
 
 
-def _safe(instance: Instance, now_w: FloatArray, workload: int, server: int) -> bool:
-    """Whether the move keeps every limit in every case, on its way and at its end."""
+def _safe(instance: Instance, most_w: FloatArray, workload: int, server: int) -> bool:
+    """Whether the move keeps every limit in every case, on its way and at its end.
+
+    Args:
+        instance: the room as it is.
+        most_w: [1+K, N, H] the limits, or what the load is anyway where that is more.
+        workload: what moves.
+        server: where to.
+    """
     during = _with_twin(instance, workload, server)
     placed = instance.wl_server.copy()
     placed[workload] = server
-    loads = Loads(instance)
-    most_w = np.maximum(loads.limits()[..., None], now_w) + _TOLERANCE_W
-    ahead: Sequence[FloatArray] = (Loads(during).evaluate(), loads.evaluate(placed))
-    return all(bool((load_w <= most_w).all()) for load_w in ahead)
+    ahead: Sequence[FloatArray] = (Loads(during).evaluate(), Loads(instance).evaluate(placed))
+    return all(bool((load_w <= most_w + _TOLERANCE_W).all()) for load_w in ahead)
 
 
 def _with_twin(instance: Instance, workload: int, server: int) -> Instance:

@@ -1,42 +1,15 @@
-"""Plans and refusals in words."""
-
-from collections.abc import Sequence
+"""Refusals in words."""
 
 import numpy as np
 
 from wattcast_coordinator.plan.names import name_of
 from wattcast_coordinator.plan.problem import Problem
-from wattcast_coordinator.plan.relief import relieved_w
 from wattcast_coordinator.plan.schedule import Schedule
 from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.topology.instance import IntArray
 from wattcast_core.units import FloatArray
 
 _LINES = 8  # nodes named at most
-
-
-def explain_plan(start: State, goal: State) -> tuple[str, ...]:
-    """One line of summary, then one a node that the plan brings within its limit."""
-    moves, transfers = len(goal.moved()), int(goal.flipped.sum())
-    head = f"{moves} moves and {transfers} ATS transfers bring every node within its limits"
-    return (head, *_node_lines(start, goal))
-
-
-def reasons(start: State, actions: Sequence[int]) -> tuple[str, ...]:
-    """What each action (workload, or W + index of an ATS) takes off the room as it is."""
-    problem = start.problem
-    over_w = _over_w(start)
-    over = np.array(_worst(problem, over_w, np.flatnonzero(over_w > 0)), np.int64)
-    if not len(over) or not len(actions):
-        return ("takes part in a larger exchange",) * len(actions)
-    relief = relieved_w(start, over, np.array(actions))
-    useful = np.minimum(relief, over_w[over, None])
-    out = []
-    for index, row in enumerate(useful.argmax(0)):
-        watts = relief[row, index]
-        relieves = f"takes {watts:.0f} W off {row_name(start, int(over[row]))}"
-        out.append(relieves if watts > 0 else "makes room for other moves")
-    return tuple(out)
 
 
 def explain_refusal(start: State, goal: State, schedule: Schedule) -> tuple[str, ...]:
@@ -99,17 +72,6 @@ def _hindrance(state: State) -> str:
     if len(state.moved()) >= instance.max_moves:
         return f"the churn budget allows {instance.max_moves} moves"
     return "no further movable workload finds a server with CPU, memory and power to spare in time"
-
-
-def _node_lines(start: State, goal: State) -> list[str]:
-    """What each node that was over its limit gains."""
-    over = _worst(start.problem, -start.slack_w, np.flatnonzero(start.slack_w < 0))
-    lines = [
-        f"{row_name(start, row)}: {-start.slack_w[row]:.0f} W over its limit before,"
-        f" {goal.slack_w[row]:.0f} W below it after"
-        for row in over[:_LINES]
-    ]
-    return [*lines, f"and {len(over) - _LINES} further nodes"] if len(over) > _LINES else lines
 
 
 def row_name(state: State, row: int) -> str:

@@ -3,6 +3,7 @@
 Nothing here decides: the plan is looked at again, next to what else could have been done.
 """
 
+from collections.abc import Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
 _NODES = 12  # told of at most
+_CENT = 0.005  # money that rounds to nothing
 _TIGHT = 0.98  # of a limit: a node that the plan brings so close is told of as well
 
 
@@ -41,6 +43,14 @@ class NodeRisk:
     after_w: float
     p_before: float
     p_after: float
+
+    @property
+    def sentence(self) -> str:
+        """The node in one line."""
+        return (
+            f"{self.name}: {self.before_w:.0f} W -> {self.after_w:.0f} W of {self.limit_w:.0f} W,"
+            f" P(over) {self.p_before:.3f} -> {self.p_after:.3f}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class ActionReason:
         relief_w: what it takes off that node.
         destination: how much power is left at the destination, and which server came next.
         instead: the best action left out.
-        sentence: all that in one sentence.
+        why: all that in words; with the action in front it is a ``sentence``.
     """
 
     action: str
@@ -83,7 +93,12 @@ class ActionReason:
     relief_w: float
     destination: str
     instead: Alternative | None
-    sentence: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """The whole in one sentence."""
+        return f"{self.action} for {self.cost:.2f}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +196,7 @@ def _sentence(solution: Solution, nodes: tuple[NodeRisk, ...]) -> str:
     worst = next((node for node in nodes if node.before_w > node.limit_w), None)
     if worst is None or not (solution.moves or solution.ats):
         return solution.why[0] if solution.why else "nothing is done"
-    doing = f"{len(solution.moves)} moves and {len(solution.ats)} ATS transfers"
+    doing = f"{_count(solution.moves, 'move')} and {_count(solution.ats, 'ATS transfer')}"
     end = (
         "every node keeps its limit"
         if solution.feasible
@@ -192,6 +207,10 @@ def _sentence(solution: Solution, nodes: tuple[NodeRisk, ...]) -> str:
         f"{doing} within {solution.makespan_s:.0f} s for {solution.cost:.2f}{least}, because"
         f" {worst.name} would be {worst.before_w - worst.limit_w:.0f} W over its limit; then {end}"
     )
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}" if len(things) == 1 else f"{len(things)} {noun}s"
 
 
 class _Actions:
@@ -247,19 +266,18 @@ class _Actions:
                 f"the next best, to {instead.action}, takes {instead.relief_w:.0f} W off it"
                 f" for {instead.cost:.2f}"
             )
-        cost = float(self._cost[action])
         is_move = action < self._count
         return ActionReason(
             text,
             action if is_move else -1,
             -1 if is_move else int(self._problem.rows.ats[action - self._count]),
             *when,
-            round(cost, 3),
+            round(float(self._cost[action]), 3),
             name,
             round(max(relief_w, 0.0), 1),
             there,
             instead,
-            f"{text} for {cost:.2f}: {'; '.join(parts)}",
+            "; ".join(parts),
         )
 
     def _most_relieved(self, action: int) -> tuple[int, float]:
@@ -300,4 +318,5 @@ class _Actions:
             return f"{text}, no other had room"
         costs = energy_cost(goal, workload, np.append(servers[spare_w >= 0], server))
         saved = float(costs[-1] - costs.min())
-        return f"{text}, {others} others had room and would save {saved:.2f} of energy at most"
+        saving = f"and would save {saved:.2f} of energy at most" if saved >= _CENT else "as well"
+        return f"{text}, {others} others had room {saving}"

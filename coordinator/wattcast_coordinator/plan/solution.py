@@ -20,7 +20,6 @@ class Solution:
         excess_after_w: the same with the plan.
         cost: disruption, transfers and the change of energy cost over the horizon.
         why: lines that an operator can read.
-        reasons: what each move, then each transfer, relieves; in their order.
         bound: a plan that cures everything costs at least about this; 0 if none is needed.
         standing: rules about capacity and groups that the room breaks before anything is done;
             the plan breaks no others, but a strict judge accepts none.
@@ -34,6 +33,5 @@ class Solution:
     excess_after_w: float
     cost: float
     why: tuple[str, ...]
-    reasons: tuple[str, ...] = ()
     bound: float = 0.0
     standing: tuple[str, ...] = ()

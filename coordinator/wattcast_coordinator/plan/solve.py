@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from wattcast_coordinator.plan.explain import explain_plan, explain_refusal, reasons
+from wattcast_coordinator.plan.explain import explain_refusal
 from wattcast_coordinator.plan.greedy import Greedy
 from wattcast_coordinator.plan.problem import ROUNDING_W, Problem, prepare
 from wattcast_coordinator.plan.prune import prune
@@ -21,6 +21,7 @@ WIDE = 300  # actions in a mixed-integer search
 _ATTEMPTS = 40  # goals tried when none is within all limits
 _EFFORTS = 3  # of them scheduled for a best effort; and cheap goals, if one cannot be scheduled
 _NOTHING = ("every node stays within its limits, intact and after every loss: nothing to do",)
+_CURED = "moves and transfers bring every node within its limits"
 _NO_SCHEDULE = Schedule((), (), 0.0, (), ())
 
 
@@ -171,7 +172,7 @@ def _answer(start: State, plan: _Plan) -> Solution:
     """A proved plan in words; nodes that nothing can cure make it a refusal."""
     if len(start.problem.fixed):
         return _solution(start, plan, explain_refusal(start, plan.goal, plan.schedule))
-    return _solution(start, plan, explain_plan(start, plan.goal))
+    return _solution(start, plan, (_CURED,))
 
 
 def _nothing_to_do(start: State, verifier: Verifier) -> Solution:
@@ -203,8 +204,6 @@ def _solution(start: State, plan: _Plan, why: tuple[str, ...]) -> Solution:
     """The answer in terms of the instance."""
     problem, goal, schedule = start.problem, plan.goal, plan.schedule
     moves = tuple(sorted(schedule.moves, key=lambda move: move[2]))
-    flips = [index for index, _ in sorted(schedule.transfers, key=lambda flip: flip[1])]
-    count = len(problem.instance.wl_server)
     return Solution(
         moves=moves,
         ats=_transfers(problem, schedule),
@@ -214,7 +213,6 @@ def _solution(start: State, plan: _Plan, why: tuple[str, ...]) -> Solution:
         excess_after_w=_node_excess_w(goal),
         cost=goal.cost(),
         why=why,
-        reasons=reasons(start, [*(move[0] for move in moves), *(count + i for i in flips)]),
     )
 
 

@@ -145,7 +145,7 @@ def _unproven(judged: Judgement, contingency: str) -> IntArray:
     drawn_w = judged.servers.quantile_w(judged.single.limits.z_n1).max(1)
     left = live.sum(1)
     fewer = (left < before.sum(1)) & (left >= room.matrices.network.needed)
-    return np.flatnonzero(fewer & (drawn_w > left * each_w))
+    return np.flatnonzero(fewer & (drawn_w > np.maximum(left, 1) * each_w))
 
 
 def excess_w(loads_w: FloatArray, limits_w: FloatArray) -> float:

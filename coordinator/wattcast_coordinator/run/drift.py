@@ -10,7 +10,7 @@ from wattcast_coordinator.ports import RaiseEvent, Severity
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.store.judged import Judged
 from wattcast_core.models import ALL
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.signal.steps import STEP_S
 
 _STEP = timedelta(seconds=STEP_S)
 _BACK = 3 * REFERENCE_STEPS * _STEP  # looked at when a term begins

@@ -10,7 +10,7 @@ import numpy as np
 from wattcast_configs.control import Decision
 from wattcast_coordinator.aggregate.problem import Problem
 from wattcast_coordinator.aggregate.two_cords import two_cords
-from wattcast_coordinator.plan import Solution, solve
+from wattcast_coordinator.plan import Explanation, Solution, explain, solve
 from wattcast_coordinator.ports import (
     AdoptPlan,
     Effect,
@@ -53,11 +53,21 @@ class _Patience:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A solution, and for how many steps of the horizon it was sought; why not for all."""
+    """A solution, the problem that it solves, and why that is not the whole horizon's.
+
+    Attributes:
+        margin: share of the limits that the problem leaves free.
+    """
 
     solution: Solution
-    steps: int
+    instance: Instance
     short: str = ""
+    margin: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        """Of the horizon for which the solution was sought."""
+        return len(self.instance.growth)
 
 
 def respond(
@@ -100,24 +110,25 @@ def _search(risks: Sequence[Violation], context: Context) -> _Found:
     instance = context.problem.instance
     steps = instance.wl_w.shape[1]
     lead_s, soonest_s = _times(risks, context)
-    whole = solve(
-        two_cords(_tightened(instance, PLAN_MARGIN, lead_s)),
-        deadline=_Patience(SEARCH_ROUNDS),
-        patience=PATIENCE,
+    tight = two_cords(_tightened(instance, PLAN_MARGIN, lead_s))
+    whole = _Found(
+        solve(tight, deadline=_Patience(SEARCH_ROUNDS), patience=PATIENCE),
+        tight,
+        margin=PLAN_MARGIN,
     )
-    if whole.feasible:
-        return _Found(whole, steps)
+    if whole.solution.feasible:
+        return whole
     for part in _PARTS:
         cut = _cut(instance, max(int(steps * part), 2))
         last_s = (cut.wl_w.shape[1] - 1) * cut.step_s
-        relaxed = _tightened(cut, 0.0, min(max(lead_s, soonest_s), last_s))
-        solution = solve(two_cords(relaxed), deadline=_Patience(LAST_ROUNDS))
+        relaxed = two_cords(_tightened(cut, 0.0, min(max(lead_s, soonest_s), last_s)))
+        solution = solve(relaxed, deadline=_Patience(LAST_ROUNDS))
         if part == 1.0:
-            whole = solution
+            whole = _Found(solution, relaxed)
         if solution.feasible and (part == 1.0 or solution.moves or solution.ats):
-            why = whole.why[0] if whole.why else ""
-            return _Found(solution, cut.wl_w.shape[1], why if part < 1.0 else "")
-    return _Found(whole, steps)
+            why = whole.solution.why[0] if whole.solution.why else ""
+            return _Found(solution, relaxed, why if part < 1.0 else "")
+    return whole
 
 
 def _times(risks: Sequence[Violation], context: Context) -> tuple[float, float]:
@@ -168,12 +179,8 @@ def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
     solution = found.solution
     problem, graph, now = context.problem, context.graph, context.now
     cures = _cures(solution, risks, context)
-    lines = tuple(named(line, graph) for line in solution.why)
-    if found.short:
-        minutes = found.steps * problem.instance.step_s / 60
-        later = f"it holds for {minutes:.0f} min; beyond that {named(found.short, graph)}"
-        lines = (*lines[:1], later, *lines[1:])
-    reasons = [named(reason, graph) for reason in solution.reasons]
+    explanation = explain(found.instance, solution)
+    reasons = [named(action.why, context) for action in explanation.actions]
     count = len(solution.moves)
     return Plan(
         id=f"plan-{int(epoch_s(now))}",
@@ -189,8 +196,21 @@ def _plan(found: _Found, risks: Sequence[Violation], context: Context) -> Plan:
         makespan_s=_makespan_s(solution, problem.instance, context.decision),
         lead_s=min((epoch_s(v.at) - epoch_s(now) for v in cures), default=0.0),
         cures=cures,
-        why=lines,
+        why=tuple(named(line, context) for line in _lines(found, explanation)),
     )
+
+
+def _lines(found: _Found, explanation: Explanation) -> list[str]:
+    """The explanation of a plan."""
+    later = []
+    if found.short:
+        minutes = found.steps * found.instance.step_s / 60
+        later = [f"it holds for {minutes:.0f} min; beyond that {found.short}"]
+    nodes = [node.sentence for node in explanation.nodes]
+    lines = [explanation.sentence, *later, explanation.why_now, *nodes]
+    if found.margin and nodes:
+        lines.append(f"plans aim for limits less {found.margin:.0%}; those are the limits above")
+    return lines
 
 
 def _move(move: tuple[int, int, float], problem: Problem, graph: Graph, why: str) -> Move:
@@ -325,7 +345,7 @@ def _refuse(
         return state, []
     intact = any(not v.contingency for v in risks)
     shed = shed_list(context.judged, context.problem, "" if intact else risks[0].contingency)
-    why = "; ".join(named(line, graph) for line in against)
+    why = "; ".join(named(line, context) for line in against)
     if len(graph.feeds) == 2:  # the rule of conservation holds for exactly two
         why += "; with two feeds, losing one puts everything on the other: only less load helps"
     event = RaiseEvent(Severity.CRITICAL if intact else Severity.WARNING, "no_plan", why, now)
@@ -346,10 +366,15 @@ def hush(state: State, kind: str, now: datetime, for_s: float) -> State:
     return replace(state, quiet={**state.quiet, kind: now + timedelta(seconds=for_s)})
 
 
-def named(text: str, graph: Graph) -> str:
-    """The planner's node numbers as names."""
-    return re.sub(
-        r"\b(feed|panel|rack PDU|phase|ATS) (\d+)\b",
-        lambda m: f"{graph.words[int(m[2])]} {graph.nodes[int(m[2])]}",
-        text,
-    )
+def named(text: str, context: Context) -> str:
+    """The planner's numbers as names."""
+    graph = context.graph
+    names = {"server": graph.servers, "workload": context.problem.workloads}
+
+    def name(match: re.Match[str]) -> str:
+        kind, index = match[1], int(match[2])
+        if kind in names:
+            return f"{kind} {names[kind][index]}"
+        return f"{graph.words[index]} {graph.nodes[index]}"
+
+    return re.sub(r"\b(feed|panel|rack PDU|phase|ATS|node|server|workload) (\d+)\b", name, text)

@@ -10,7 +10,7 @@ from wattcast_coordinator.store.engine import Engine
 from wattcast_core.columns import IntArray
 from wattcast_core.forecast import QUANTILES
 from wattcast_core.models import ALL
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.units import EPOCH, FloatArray
 
 STEPS_AHEAD = (1, 3, 12)

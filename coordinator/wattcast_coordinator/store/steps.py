@@ -7,7 +7,7 @@ import pyarrow as pa  # type: ignore[import-untyped] # has no stubs
 
 from wattcast_coordinator.store.engine import Engine
 from wattcast_coordinator.store.export import write
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.signature import FEATURES
 
 _COLUMNS = ", ".join(["power_w", *(f'"{name}"' for name in FEATURES)])

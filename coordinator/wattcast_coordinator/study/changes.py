@@ -1,6 +1,5 @@
 """What people ask about a room, as changes to a recording: lose, add, ambient."""
 
-import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -14,13 +13,17 @@ from wattcast_coordinator.study.recording import Recording
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.errors import ConfigError, Refused
 from wattcast_core.forecast import QUANTILES, Forecast, Kind
+from wattcast_core.signature import FEATURES
 
-_LOSE = re.compile(r"lose\s+(?P<node>.+)", re.IGNORECASE)
+_LOSE = re.compile(r"lose\s+(?P<nodes>.+)", re.IGNORECASE)
+_AND = re.compile(r"\s*,\s*(?:and\s+)?|\s+and\s+", re.IGNORECASE)
 _ADD = re.compile(
     r"add\s+(?P<count>\d+)\s+servers?\s+to\s+(?:rack\s+)?(?P<rack>\S+)", re.IGNORECASE
 )
 _AMBIENT = re.compile(r"ambient\s+(?P<celsius>-?\d+(?:\.\d+)?)\s*(?:°?\s*C)?", re.IGNORECASE)
 _MOST = 10_000  # servers added at a time
+_AIR_C = (-20.0, 80.0)  # what can be meant
+_INLET = FEATURES.index("inlet_temperature_c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,48 +51,76 @@ class Ambient:
 Change = Lose | Add | Ambient
 
 
-def parse(text: str, graph: Graph) -> Change:
-    """A change from words.
+def parse(text: str, graph: Graph) -> tuple[Change, ...]:
+    """Changes from words; ``lose feed A and UPS-B`` are two.
 
     Raises:
         ConfigError: not understood, or it names what the site does not have.
     """
     words = text.strip()
-    if found := _LOSE.fullmatch(words):
-        return Lose(resolve(found["node"].strip(), graph))
+    try:
+        if found := _LOSE.fullmatch(words):
+            names = _lost(found["nodes"].strip(), graph)
+            return tuple(Lose(resolve(name, graph)) for name in names)
+        return (_other(words, graph),)
+    except ConfigError as error:
+        raise ConfigError(f"--what-if '{text}': {error}") from error
+
+
+def _lost(words: str, graph: Graph) -> tuple[str, ...]:
+    """Names in a list; a node whose own name reads like a list is that node."""
+    return (words,) if words in graph.node else tuple(filter(None, _AND.split(words)))
+
+
+def _other(words: str, graph: Graph) -> Change:
     if found := _ADD.fullmatch(words):
         count = int(found["count"])
         if not 0 < count <= _MOST:
-            raise ConfigError(f"--what-if '{text}': add 1 to {_MOST} servers")
+            raise ConfigError(f"add 1 to {_MOST} servers")
         return Add(count, _rack(found["rack"], graph))
     if found := _AMBIENT.fullmatch(words):
-        return Ambient(float(found["celsius"]))
+        celsius = float(found["celsius"])
+        if not _AIR_C[0] <= celsius <= _AIR_C[1]:
+            raise ConfigError(f"{celsius:g} C is no air temperature of a room")
+        return Ambient(celsius)
     raise ConfigError(
-        f"--what-if '{text}' is not understood; say e.g. 'lose feed A', 'add 20 servers to rack 7'"
-        " or 'ambient 38'"
+        "not understood; say e.g. 'lose feed A', 'lose feed A and UPS-B', 'add 20 servers to"
+        " rack 7' or 'ambient 38'"
     )
 
 
 def warmer(recording: Recording, ambient: Ambient) -> Recording:
-    """At another air temperature: trip curves change with it, as far as the site file knows.
+    """At another air temperature: ratings, trip curves and the racks' cooling change with it.
 
     Raises:
-        Refused: no protection of the site has figures for different temperatures.
+        Refused: the site file says nothing of other temperatures, or nothing of one so high.
     """
-    site = recording.site
+    site, celsius = recording.site, ambient.celsius
+    derates = [d for node in site.nodes if node.rating for d in node.rating.derate if d.by_ambient]
     used = {node.curve or FEED_CURVE for node in site.nodes if node.curve or not node.sources}
-    curves = [c for c in site.curve if c.name in used]
-    known = [c for c in curves if any(math.isfinite(v.ambient_to_c) and v.ambient_to_c < 1000
-                                      for v in c.variant)]  # fmt: skip
-    if not known:
+    curves = [curve for curve in site.curve if curve.name in used and curve.knows_ambient]
+    if not derates and not curves and not any(rack.cooling_w for rack in site.rack):
         raise Refused(
-            f"ambient {ambient.celsius:g}: nothing in the site file says how equipment bears less"
-            " at another temperature (no trip curve in use has variants with 'ambient_to_c', and a"
-            " rating's 'derate' is a fixed factor); remedy: give feeds or breakers a curve with"
-            " such variants, or set the derate factors of that temperature and ask again"
+            f"ambient {celsius:g}: nothing in the site file says what equipment bears at another"
+            " temperature; remedy: give ratings a derate with by_ambient (from the maker's table),"
+            " feeds or breakers a curve with variants by ambient_to_c, or racks their cooling_w"
         )
-    hot = replace(site, electrical=replace(site.electrical, ambient_c=ambient.celsius))
-    return replace(recording, site=hot)
+    for derate in derates:
+        if celsius > derate.to_c:
+            raise Refused(
+                f"ambient {celsius:g}: {derate.source} ends at {derate.to_c:g} C; beyond it nobody"
+                " promises anything"
+            )
+    hot = replace(site, electrical=replace(site.electrical, ambient_c=celsius))
+    signatures = {
+        server: replace(signature, values=_with_inlet(signature.values, celsius))
+        for server, signature in recording.inputs.signatures.items()
+    }
+    return replace(recording, site=hot, inputs=replace(recording.inputs, signatures=signatures))
+
+
+def _with_inlet(values: tuple[float, ...], celsius: float) -> tuple[float, ...]:
+    return (*values[:_INLET], celsius, *values[_INLET + 1 :])
 
 
 def extended(recording: Recording, add: Add, *, like_neighbours: bool) -> Recording:

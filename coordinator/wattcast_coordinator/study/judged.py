@@ -1,5 +1,6 @@
 """A room, perhaps with something out of service, judged with the next loss on top."""
 
+import difflib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -161,6 +162,10 @@ def resolve(name: str, graph: Graph) -> str:
         if len(found := alike.get(candidate.lower(), [])) == 1:
             return found[0]
     known = [n for n, word in zip(graph.nodes, graph.words, strict=True) if word != "phase"]
+    close = difflib.get_close_matches(name.lower(), alike, n=3)
+    if close:
+        nearest = "', '".join(node for word in close for node in alike[word])
+        raise ConfigError(f"'{name}' is not in the site; did you mean '{nearest}'?")
     shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
     raise ConfigError(f"'{name}' is not in the site; known: {shown}")
 

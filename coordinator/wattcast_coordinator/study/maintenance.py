@@ -201,9 +201,11 @@ class _Case:
             if dark
         ]
         over = sorted(room.over(), key=excess, reverse=True)
-        lines += [described(o, graph) for o in over if not o.contingency][:_SHOWN]
+        as_it_stands = dict.fromkeys(described(o, graph) for o in over if not o.contingency)
+        after_a_loss = dict.fromkeys(described(o, graph) for o in over if o.contingency)
+        lines += list(as_it_stands)[:_SHOWN]
         if self._next_loss:
-            lines += [described(o, graph) for o in over if o.contingency][:_SHOWN]
+            lines += list(after_a_loss)[:_SHOWN]
         return tuple(lines)
 
     def _moves(self) -> Solution | None:
@@ -281,8 +283,9 @@ class _Case:
     def _notes(self) -> tuple[str, ...]:
         past = self._recording.past
         known = days.days_known(past) if past else 0
-        if not known:
-            basis = "nothing was measured: every server counts with its full power"
+        if known < days.LEAST_DAYS:
+            seen = f"less than {days.LEAST_DAYS} days were" if past else "nothing was"
+            basis = f"{seen} measured: every server counts with its full power"
         else:
             basis = (
                 f"loads are those of the same hours of {known} past days, at quantile"

@@ -44,6 +44,7 @@ class Answer:
 
     Attributes:
         question: as asked.
+        lost: what is supposed to be lost.
         holds: AS_IS, WITH_PLAN or NO.
         over: what would be over its limit.
         dark: servers that would have no supply.
@@ -57,6 +58,7 @@ class Answer:
     """
 
     question: str
+    lost: tuple[str, ...]
     holds: str
     over: tuple[str, ...] = ()
     dark: tuple[str, ...] = ()
@@ -79,7 +81,7 @@ def ask(recording: Recording, questions: Sequence[str]) -> Answer:
         Refused: it cannot be answered with what the site file says.
     """
     graph = graphs.build(recording.site)
-    changes = [parse(text, graph) for text in questions]
+    changes = [change for text in questions for change in parse(text, graph)]
     before = _room(recording, graph).headroom()
     lost: frozenset[str] = frozenset()
     notes: tuple[str, ...] = _basis(recording)
@@ -97,10 +99,33 @@ def _applied(
     if isinstance(change, Lose):
         return recording, lost | {change.node}, ()
     if isinstance(change, Ambient):
-        note = f"trip curves at {change.celsius:g} C; ratings stay as their fixed derates say"
-        return warmer(recording, change), lost, (note,)
+        warm = warmer(recording, change)
+        return warm, lost, (_derated(recording, warm, change.celsius),)
     full = extended(recording, change, like_neighbours=False)
     return full, lost, _room_left(recording, change)
+
+
+def _derated(recording: Recording, warm: Recording, celsius: float) -> str:
+    """What another air temperature does to limits."""
+    before, after = (graphs.build(r.site) for r in (recording, warm))
+    lower = [
+        (
+            now.base_w / was.base_w,
+            f"{after.words[node]} {after.nodes[node]}",
+            now.base_w,
+            was.base_w,
+        )
+        for node, (was, now) in enumerate(zip(before.limits, after.limits, strict=True))
+        if now.base_w < was.base_w
+    ]
+    curves = "trip curves and the racks' cooling are taken at that temperature"
+    if not lower:
+        return f"at {celsius:g} C no limit is lower; {curves}"
+    _, name, now_w, was_w = min(lower)
+    return (
+        f"at {celsius:g} C {len(lower)} limits are lower, most of all that of {name}: {now_w:.0f} W"
+        f" instead of {was_w:.0f} W; {curves}"
+    )
 
 
 def _room_left(recording: Recording, add: Add) -> tuple[str, ...]:
@@ -139,10 +164,11 @@ def _answer(recording: Recording, lost: frozenset[str], question: str) -> Answer
     state = replace(recording.state, lost=tuple(sorted(gone)), plan=None, actions=(), quiet={})
     context = _context(state, inputs, graph, recording.decision)
     found = violations(context.judged, context.problem.evidence, inputs.now)
-    over = tuple(described(o, graph) for o in context.judged.over()[:_SHOWN])
+    over = tuple(dict.fromkeys(described(o, graph) for o in context.judged.over()))[:_SHOWN]
     room = _room(recording, graph, lost)
     answer = Answer(
         question=question,
+        lost=tuple(sorted(lost)),
         holds=AS_IS,
         over=over,
         dark=room.dark(),

@@ -11,9 +11,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from wattcast_configs.power import LINES, Electrical, Rating
+from wattcast_configs.power import LINES, Derate, Electrical, Rating
 from wattcast_configs.site import Feed, Pdu, Site
 from wattcast_configs.wiring import Node
+from wattcast_core.errors import ConfigError
 
 _CONTINUOUS = {
     "nec": (0.8, "NEC 210.20(A), 215.3: 80 % of the rating for loads of 3 h and more"),
@@ -97,7 +98,8 @@ def _of_rating(node: Node, site: Site) -> Limit:
     share, clause = _CONTINUOUS[standard]
     if rating.continuous:
         share, clause = rating.continuous, f"{rating.continuous:.0%} continuously, as stated"
-    derate = math.prod(d.factor for d in rating.derate)
+    factors = [_factor(d, node, electrical) for d in rating.derate]
+    derate = math.prod(factors)
     rated_w = _watts(node, rating, electrical)
     bears_a = rating.a * derate if rating.a else math.inf
     emergency = (rating.emergency_s or math.inf) if standard == "iec" else _three_hours(rating)
@@ -113,10 +115,17 @@ def _of_rating(node: Node, site: Site) -> Limit:
         (
             rating.source,
             clause,
-            *(f"x {d.factor:g}: {d.source}" for d in rating.derate),
+            *(f"x {f:.3g}: {d.source}" for f, d in zip(factors, rating.derate, strict=True)),
             *_emergency(rating.emergency, emergency),
         ),
     )
+
+
+def _factor(derate: Derate, node: Node, electrical: Electrical) -> float:
+    try:
+        return derate.at(electrical.ambient_c)
+    except ConfigError as error:
+        raise ConfigError(f"{node.kind} {node.id}: rating: derate: {error}") from error
 
 
 def _emergency(share: float, for_s: float) -> tuple[str, ...]:

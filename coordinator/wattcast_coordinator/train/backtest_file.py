@@ -6,12 +6,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from wattcast_coordinator.train.backtest import MINUTES, Walked
+from wattcast_coordinator.train.backtest import CODES, MINUTES, Walked
 from wattcast_coordinator.train.backtest_panel import Level, Panel, parquet
 from wattcast_core.errors import ConfigError
-from wattcast_core.forecast import QUANTILES, Kind
-from wattcast_core.signal.features import STEP_S
+from wattcast_core.forecast import QUANTILES
+from wattcast_core.signal.steps import STEP_S
 
+_CODES = np.array([str(code) for code in CODES])
 _QUANTILES = tuple(f"q{level * 100:g}" for level in QUANTILES)
 
 
@@ -19,7 +20,7 @@ class Writer:
     """Collects levels and writes them at the end, all or nothing.
 
     Columns: level, id, origin (UTC; the forecast used values up to it), horizon_min, q10, q50, q90,
-    q99 (watts), reason (``lstm`` or ``naive``: what was served).
+    q99 (watts), reason (a code of ``wattcast_core.forecast.Code``, or ``summed``).
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +58,9 @@ class Writer:
                 (origin_s * 1000.0).astype(np.int64), arrow.timestamp("ms", "UTC")
             ),
             "horizon_min": arrow.array(np.array(MINUTES)[place], arrow.int32()),
-            "reason": arrow.array(np.where(walked.lstm[row, origin], Kind.LSTM, Kind.NAIVE)),
+            "reason": arrow.array(
+                np.array([str(code) for code in CODES])[walked.code[row, origin]]
+            ),
         }
         served = walked.quantiles_w[row, origin, place]
         columns |= {name: served[:, k] for k, name in enumerate(_QUANTILES)}

@@ -1,7 +1,8 @@
 """A recorded data centre for back-tests: servers, and the racks and feeds that carry them.
 
 A folder with ``servers.parquet`` (columns in COLUMNS, one row a server and 5-minute step) and
-``topology.json`` (``servers``: id -> ``rack`` and ``feed_a_share`` 0..1; optional ``n1_limit_w``).
+``topology.json`` (``servers``: id -> ``rack``, ``feed_a_share`` 0..1 and, optional,
+``application``; optional ``n1_limit_w``).
 A rack, a feed and ``n1`` (all servers on the one feed left) are series like a server: watts and
 rates added up, use averaged.
 """
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError
-from wattcast_core.signal.features import CHANNELS, STEP_S
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.units import FloatArray, epoch_s
 
 COLUMNS = (
@@ -62,11 +64,16 @@ class Panel:
         start_s: epoch seconds of the first step.
         split: step at which the judged part begins.
         levels: server, rack, feed, n1.
+        filled_w: [server, step] what counts of each server in a sum: its power, in short gaps
+            the last known, then what was usual before the split.
+        applications: [server] names, empty where not told.
     """
 
     start_s: float
     split: int
     levels: tuple[Level, ...]
+    filled_w: FloatArray
+    applications: tuple[str, ...] = ()
 
 
 def read(folder: Path, fit_until: datetime) -> Panel:
@@ -86,7 +93,10 @@ def read(folder: Path, fit_until: datetime) -> Panel:
             f"--fit-until {fit_until:%Y-%m-%d %H:%M}: no recorded step before or none after it in "
             f"{folder}; remedy: a time between its first and its last step"
         )
-    return Panel(start_s, split, _levels(ids, servers, split, topology))
+    filled_w = _filled(servers[:, :, 0], split)
+    applications = tuple(str(topology["servers"][name].get("application", "")) for name in ids)
+    levels = _levels(ids, servers, filled_w, topology)
+    return Panel(start_s, split, levels, filled_w, applications)
 
 
 def parquet() -> Any:
@@ -140,14 +150,16 @@ def _servers(path: Path, ids: tuple[str, ...]) -> tuple[FloatArray, float]:
 
 
 def _levels(
-    ids: tuple[str, ...], servers: FloatArray, split: int, topology: dict[str, Any]
+    ids: tuple[str, ...], servers: FloatArray, filled_w: FloatArray, topology: dict[str, Any]
 ) -> tuple[Level, ...]:
     entries = [topology["servers"][name] for name in ids]
     share = np.array([float(entry["feed_a_share"]) for entry in entries])
     rack = np.array([str(entry["rack"]) for entry in entries])
     racks = tuple(sorted(set(rack.tolist())))
     of_rack = np.array([rack == name for name in racks], np.float64)
-    filled = _filled(servers, split)
+    filled = servers.copy()
+    filled[:, :, 0] = filled_w
+    filled[:, np.isnan(servers[:, :, 0]).mean(axis=0) > _GAP_SHARE, 0] = np.nan
     limit_w = float(topology.get("n1_limit_w", "nan"))
     sums = (
         ("rack", racks, of_rack, float("nan")),
@@ -160,9 +172,8 @@ def _levels(
     )
 
 
-def _filled(servers: FloatArray, split: int) -> FloatArray:
-    """Watts without short gaps: the last known, then the median before ``split``; all-gap: NaN."""
-    power = servers[:, :, 0]
+def _filled(power: FloatArray, split: int) -> FloatArray:
+    """[server, step] watts without gaps: the last known for a while, then the usual one."""
     known = np.isfinite(power)
     steps = np.arange(power.shape[1])
     last = np.maximum.accumulate(np.where(known, steps, -1), axis=1)
@@ -170,10 +181,7 @@ def _filled(servers: FloatArray, split: int) -> FloatArray:
     before = zip(power[:, :split], known[:, :split], strict=True)
     usual = [np.median(row[ok]) if ok.any() else 0.0 for row, ok in before]
     near = (last >= 0) & (steps - last <= _HOLD_STEPS)
-    out = servers.copy()
-    out[:, :, 0] = np.where(near, held, np.array(usual)[:, None])
-    out[:, (~known).mean(axis=0) > _GAP_SHARE, 0] = np.nan
-    return out
+    return np.where(near, held, np.array(usual)[:, None])
 
 
 def _summed(filled: FloatArray, weights: FloatArray) -> FloatArray:

@@ -6,16 +6,16 @@ import numpy as np
 
 from wattcast_coordinator.models.promotion import PERSISTENCE, SEASONAL, Judgement
 from wattcast_coordinator.train import backtest, backtest_rivals
-from wattcast_coordinator.train.backtest import STEPS_AHEAD, Update
+from wattcast_coordinator.train.backtest import STEPS_AHEAD, Room, Update
 from wattcast_coordinator.train.backtest_panel import Level, Panel
-from wattcast_coordinator.train.stored import STEPS_A_DAY, Stored
+from wattcast_coordinator.train.stored import Stored
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import STEP_S
 from wattcast_core.signal.quantiles import coverage, pinball
+from wattcast_core.signal.steps import DAY, STEP_S
 from wattcast_core.units import FloatArray, from_epoch_s
 
 _Q90, _MEDIAN = QUANTILES.index(0.9), QUANTILES.index(0.5)
-_WARM_UP = 2 * STEPS_A_DAY  # of calibration and choice, before the window
+_WARM_UP = 2 * DAY  # of calibration and choice, before the window
 _MOST_SERIES = 200
 _SEED = 1
 
@@ -42,9 +42,10 @@ def walk(stored: Stored, split: int, updates: Mapping[str, Update]) -> dict[str,
     series, steps, _ = stored.channels.shape
     ids = tuple(f"{k}" for k in range(series))
     level = Level("server", ids, stored.channels, np.eye(series))
-    panel, origins = Panel(stored.start_s, split, (level,)), steps - split
+    panel = Panel(stored.start_s, split, (level,), stored.channels[:, :, 0])
+    warm_up, origins = min(split, _WARM_UP), steps - split
     out = {
-        name: backtest.walk(panel, level, update, min(split, _WARM_UP), origins).quantiles_w
+        name: backtest.walk(Room(panel, update, {}), warm_up, origins)[level.name].quantiles_w
         for name, update in updates.items()
     }
     out[PERSISTENCE] = backtest_rivals.persistence(level, split, origins)
@@ -63,7 +64,7 @@ def seasonal(power_w: FloatArray, split: int) -> FloatArray:
         [series, origin, len(STEPS_AHEAD), 4], NaN where it is not known.
     """
     steps = power_w.shape[1]
-    change = power_w[:, STEPS_A_DAY:split] - power_w[:, : max(split - STEPS_A_DAY, 0)]
+    change = power_w[:, DAY:split] - power_w[:, : max(split - DAY, 0)]
     spread = np.full((len(power_w), len(QUANTILES)), np.nan)
     for row, line in zip(spread, change, strict=True):
         known = line[np.isfinite(line)]
@@ -71,7 +72,7 @@ def seasonal(power_w: FloatArray, split: int) -> FloatArray:
             row[:] = np.quantile(known, QUANTILES)
             row[_MEDIAN] = 0.0
     origin = np.arange(split, steps)
-    places = [np.maximum(origin + ahead - STEPS_A_DAY, 0) for ahead in STEPS_AHEAD]
+    places = [np.maximum(origin + ahead - DAY, 0) for ahead in STEPS_AHEAD]
     before = np.stack([power_w[:, place] for place in places], axis=2)
     return np.asarray(before[..., None] + spread[:, None, None, :])
 

@@ -36,7 +36,7 @@ def split(known_vms: int, new_vms: list[int]) -> dict[str, Any]:
     """How training and judged windows are kept apart."""
     return {
         "time": f"training windows end before {TRAIN_END:%Y-%m-%d %H:%M} UTC (outlets: first 85 %, "
-        "alibaba: first 80 %); judged windows start after it",
+        "alibaba: first 80 %); judged futures lie after it (a week of history may not)",
         "servers": f"{known_vms} VMs to train, {len(new_vms)} others to judge",
         "held_out_vms": new_vms,
         "unseen": f"nothing from {UNSEEN_FROM:%Y-%m-%d} on is read: demos and benchmarks replay it",

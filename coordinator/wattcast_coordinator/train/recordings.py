@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError
-from wattcast_core.signal.features import CHANNELS, STEP_S
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import HISTORY, HORIZON, STEP_S
 from wattcast_core.units import FloatArray
 
 FILES: Mapping[str, str] = {
@@ -45,7 +47,7 @@ _ODD_LOGS = (("radiance/1", "pfe5"), ("hybrid/2", "pfe5"))  # not of this outlet
 _MISSING_SHARE = 0.34  # of a server's VMs: above it the server counts as not recorded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Panel:
     """Servers of one source.
 
@@ -62,6 +64,13 @@ class Panel:
     start_s: float
     range_w: FloatArray
     train_steps: int
+
+    @cached_property
+    def padded(self) -> tuple[FloatArray, FloatArray]:
+        """Power and CPU use [server, HISTORY + step + HORIZON], unknown before and after."""
+        ends = ((0, 0), (HISTORY, HORIZON))
+        power, cpu = (np.pad(self.channels[:, :, k], ends, constant_values=np.nan) for k in (0, 1))
+        return power, cpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ def read(data: Path) -> Recordings:
             )
     ids, usage, mhz, start_s = _vms(data / "bitbrains_rnd")
     curves = _curves(data / "power_curves" / "aws_instances_power.csv")
-    return Recordings(ids, usage, mhz, start_s, curves, _outlets(data), _mean_usage(data))
+    return Recordings(ids, usage, mhz, start_s, curves, outlets(data), _mean_usage(data))
 
 
 def hosts(
@@ -190,7 +199,8 @@ def _curves(path: Path) -> FloatArray:
     return curves
 
 
-def _outlets(data: Path) -> Panel:
+def outlets(data: Path) -> Panel:
+    """Six measured outlets and the CPU of the servers on five of them."""
     table = _parquet().read_table(data / "upm_outlets" / "outlets_15s.parquet")
     stamps = table["t"].to_numpy().astype("datetime64[s]").astype(np.int64)
     good = table["voltage_v"].to_numpy() > _LEAST_VOLTAGE_V

@@ -10,14 +10,14 @@ from wattcast_coordinator.train.dataset import Examples
 from wattcast_core.errors import MissingExtraError
 from wattcast_core.forecast import QUANTILES
 from wattcast_core.signal import naive
-from wattcast_core.signal.features import HORIZON, STEP_S, Float32Array, ModelInput
+from wattcast_core.signal.features import Float32Array, ModelInput
 from wattcast_core.signal.quantiles import coverage, ordered, pinball
+from wattcast_core.signal.steps import HORIZON, STEP_S
 from wattcast_core.units import FloatArray
 
 STEPS_AHEAD = (1, 3, 12)
 _AT = tuple(h - 1 for h in STEPS_AHEAD)
-_LAGS = (*range(1, 17), 20, 24, 32, 48, 64)
-_SPANS = (12, 36, 64)
+_LAGS, _NEWEST = 12, 3  # steps of power, of the other channels
 _TREES: Mapping[str, Any] = {
     "objective": "quantile",
     "learning_rate": 0.06,
@@ -49,11 +49,10 @@ class Trees:
             gbm = importlib.import_module("lightgbm")
         except ImportError as error:
             raise MissingExtraError("lightgbm", "train") from error
-        x, scaled = _table(train.input), np.asfortranarray(train.scaled)
-        self._models = [
-            [self._fit(gbm, x, scaled[:, h], weight, level, seed) for level in QUANTILES]
-            for h in _AT
-        ]
+        self._models = []
+        for step in _AT:
+            x, y = _table(train.input, step), np.ascontiguousarray(train.scaled[:, step])
+            self._models.append([self._fit(gbm, x, y, weight, level, seed) for level in QUANTILES])
 
     @staticmethod
     def _fit(
@@ -64,18 +63,21 @@ class Trees:
 
     def quantiles_w(self, inputs: ModelInput) -> FloatArray:
         """[n, len(STEPS_AHEAD), 4] watts."""
-        x = _table(inputs)
-        rows = [np.stack([m.predict(x) for m in of_h], axis=-1) for of_h in self._models]
+        rows = []
+        for step, models in zip(_AT, self._models, strict=True):
+            x = _table(inputs, step)
+            rows.append(np.stack([model.predict(x) for model in models], axis=-1))
         return ordered(inputs.to_watts(np.stack(rows, axis=1)))
 
 
 def forecasts(model: Any, trees: Trees, train: Examples, judged: Examples) -> Forecasts:
     """Quantiles [n, len(STEPS_AHEAD), 4] in watts of every forecaster compared."""
-    scaled = np.asarray(model.predict(judged.input.x, batch_size=1024, verbose=0), np.float64)
+    given = [*judged.input.parts().values()]
+    scaled = np.asarray(model.predict(given, batch_size=1024, verbose=0), np.float64)
     return {
         "lstm": ordered(judged.input.to_watts(scaled))[:, _AT],
         "lightgbm": trees.quantiles_w(judged.input),
-        "naive": naive.forecast(judged.window[:, :, 0], HORIZON)[:, _AT],
+        "naive": naive.forecast(judged.past_w, HORIZON)[:, _AT],
         "persistence": _persistence(train, judged)[:, _AT],
     }
 
@@ -112,13 +114,8 @@ def _persistence(train: Examples, judged: Examples) -> FloatArray:
     return judged.input.to_watts(np.broadcast_to(scaled, (len(judged), *scaled.shape)))
 
 
-def _table(inputs: ModelInput) -> FloatArray:
-    """Lags and window statistics of scaled power, and the newest step's other inputs."""
-    power = inputs.x[:, :, 0]
-    statistics = [
-        of(power[:, -span:], axis=1) for span in _SPANS for of in (np.mean, np.max, np.min, np.std)
-    ]
-    lags = [power[:, -lag] for lag in _LAGS]
-    recent = [inputs.x[:, -1, k] for k in range(1, inputs.x.shape[2])]
-    cpu = [inputs.x[:, -back, 4] for back in (2, 3, 4)]
-    return np.column_stack([*lags, *statistics, *recent, *cpu]).astype(np.float64)
+def _table(inputs: ModelInput, step: int) -> FloatArray:
+    """What the network sees, flat: newest steps, context, and that step ahead."""
+    power, others = inputs.recent[:, -_LAGS:, 0], inputs.recent[:, -_NEWEST:, 1:]
+    columns = [power, others.reshape(len(inputs), -1), inputs.context, inputs.ahead[:, step]]
+    return np.column_stack(columns)

@@ -10,10 +10,10 @@ import numpy as np
 
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError
 from wattcast_core.models import ALL
-from wattcast_core.signal.features import CHANNELS, STEP_S
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import DAY, STEP_S
 from wattcast_core.units import FloatArray
 
-STEPS_A_DAY = round(86_400 / STEP_S)
 _SPAN = timedelta(seconds=STEP_S)
 
 
@@ -43,7 +43,7 @@ class Stored:
 
     def server_days(self, until_step: int) -> float:
         """Days of measured power before a step, over all series."""
-        return float(np.isfinite(self.channels[:, :until_step, 0]).sum()) / STEPS_A_DAY
+        return float(np.isfinite(self.channels[:, :until_step, 0]).sum()) / DAY
 
     def named(self, least_server_days: float, until_step: int) -> list[str]:
         """Applications with at least so much measured power before a step."""
@@ -132,9 +132,9 @@ def split_step(stored: Stored, judge_days: float) -> int:
     Raises:
         ConfigError: no day is left before it.
     """
-    split: int = stored.channels.shape[1] - round(judge_days * STEPS_A_DAY)
-    if split < STEPS_A_DAY:
-        days = stored.channels.shape[1] / STEPS_A_DAY
+    split: int = stored.channels.shape[1] - round(judge_days * DAY)
+    if split < DAY:
+        days = stored.channels.shape[1] / DAY
         raise ConfigError(
             f"the data span {days:.1f} days, of which {judge_days:g} are left out to judge by: less"
             " than a day to learn from; remedy: wait, or fewer --judge-days"

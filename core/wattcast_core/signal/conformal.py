@@ -1,43 +1,98 @@
 """Online conformal calibration: margins that make quantiles cover as often as they say.
 
-Per server, horizon and quantile, an additive margin follows the misses: after each actual it moves
+Per series, horizon and quantile, an additive margin follows the misses: after each actual it moves
 up by rate * level if the actual lay above, down by rate * (1 - level) if at or below. In the long
 run the share of actuals at or below is the level, whatever the series does (Gibbs and Candes 2021,
 "Adaptive conformal inference under distribution shift"; the form is that of quantile tracking in
-Angelopoulos, Candes and Tibshirani 2023, "Conformal PID control"). Margins are in units of the
-server's scale and bounded: calibration corrects a forecast, it never replaces it.
+Angelopoulos, Candes and Tibshirani 2023, "Conformal PID control"). A second margin, common to all
+series that are forecast together, learns from all their misses at once: what all have in common, a
+model that is too sure or a season it never saw, is mended sooner than by each alone. Margins are in
+units of the forecast's own spread and bounded: calibration corrects a forecast, it never replaces
+it. A series that is new is followed faster at first.
 """
 
-import numpy as np
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from wattcast_core.forecast import QUANTILES
 from wattcast_core.signal.quantiles import LEVELS, ordered
+from wattcast_core.signal.steps import DAY, HORIZON
 from wattcast_core.units import FloatArray
 
-# A step a miss, by level. Small ones: on a spiky server a fast margin swamps the forecast. The
-# median is left alone, and the far tail, which misses rarely, must move further at each miss.
-RATES = np.array((0.006, 0.0, 0.006, 0.02))
 BOUND = 3.0
+_EAGER = 3.0  # times the rate more at the beginning; half of it after a day
+_LOW, _HIGH = QUANTILES.index(0.1), QUANTILES.index(0.9)
+_LEAST_SPREAD_W = 0.1
 
 
-def start(servers: int, horizon: int) -> FloatArray:
-    """Margins of 0: [server, horizon, 4]."""
-    return np.zeros((servers, horizon, len(LEVELS)))
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A step a miss, by level, in spreads of the forecast. The median is left alone.
 
-
-def calibrated(quantiles_w: FloatArray, margins: FloatArray, scale_w: FloatArray) -> FloatArray:
-    """Quantiles [server, horizon, 4] in watts moved by their margins, in order."""
-    return ordered(quantiles_w + margins * scale_w[:, None, None])
-
-
-def learned(margins: FloatArray, actual_w: FloatArray, served_w: FloatArray) -> FloatArray:
-    """Margins after some actuals.
-
-    Args:
-        margins: [..., 4] before.
-        actual_w: [...] NaN where not (yet) known: that margin stays.
-        served_w: [..., 4] the calibrated quantiles that were meant for these actuals.
+    Attributes:
+        own: of a series' own margin.
+        common: of the common margin, times the root of the number of series.
     """
-    above = actual_w[..., None] > served_w
-    moved = margins + RATES * (above - (1.0 - LEVELS))
-    known = np.isfinite(actual_w)[..., None] & np.isfinite(served_w)
-    return np.where(known, np.clip(moved, -BOUND, BOUND), margins)
+
+    own: tuple[float, ...]
+    common: tuple[float, ...]
+
+
+# Small ones: on a spiky server a fast margin swamps the forecast. A sum is smooth and follows its
+# level faster; the far tail, which misses rarely, must move further at each miss.
+SERVERS = Rates((0.002, 0.0, 0.002, 0.004), (0.001, 0.0, 0.001, 0.0005))
+SUMS = Rates((0.005, 0.0, 0.005, 0.01), (0.0, 0.0, 0.0, 0.0))
+
+
+def _zero() -> FloatArray:
+    return np.zeros((HORIZON, len(LEVELS)))
+
+
+@dataclass(slots=True)
+class Margins:
+    """What calibration has learned; rows are series, new ones append.
+
+    Attributes:
+        rates: how fast it learns.
+        own: [series, HORIZON, 4].
+        common: [HORIZON, 4].
+        count: [series, HORIZON] actuals learned from.
+    """
+
+    rates: Rates = SERVERS
+    own: FloatArray = field(default_factory=lambda: np.zeros((0, HORIZON, len(LEVELS))))
+    common: FloatArray = field(default_factory=_zero)
+    count: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, HORIZON), np.int64))
+
+    def applied(self, quantiles_w: FloatArray) -> FloatArray:
+        """Quantiles [series, HORIZON, 4] in watts moved by the margins, in order."""
+        missing = len(quantiles_w) - len(self.own)
+        if missing > 0:
+            self.own = np.concatenate([self.own, np.zeros((missing, HORIZON, len(LEVELS)))])
+            self.count = np.concatenate([self.count, np.zeros((missing, HORIZON), np.int64)])
+        spread_w = quantiles_w[..., _HIGH] - quantiles_w[..., _LOW]
+        unit_w = np.maximum(spread_w, _LEAST_SPREAD_W)[..., None]
+        margin = np.clip(self.own[: len(quantiles_w)] + self.common, -BOUND, BOUND)
+        return ordered(quantiles_w + margin * unit_w)
+
+    def learn(self, actual_w: FloatArray, served_w: FloatArray) -> None:
+        """Follow what came.
+
+        Args:
+            actual_w: [series] NaN where not known: nothing is learned there.
+            served_w: [series, HORIZON, 4] the calibrated quantiles that were meant for it, each
+                step of the horizon issued at another time; NaN where there were none.
+        """
+        known = np.isfinite(actual_w)[:, None] & np.isfinite(served_w).all(axis=2)
+        rows = slice(0, len(known))
+        above = actual_w[:, None, None] > served_w
+        missed = np.where(known[..., None], above - (1.0 - LEVELS), 0.0)
+        eager = 1.0 + _EAGER / (1.0 + self.count[rows] / DAY)
+        moved = self.own[rows] + eager[..., None] * np.array(self.rates.own) * missed
+        self.own[rows] = np.clip(moved, -BOUND, BOUND)
+        self.count[rows] += known
+        root = np.sqrt(np.maximum(known.sum(axis=0), 1))[:, None]
+        together = np.array(self.rates.common) * missed.sum(axis=0) / root
+        self.common = np.clip(self.common + together, -BOUND, BOUND)

@@ -1,20 +1,24 @@
 """The model's input, built alike for training and for serving.
 
 Everything a server has of its own (level, size) is taken out here, so one network fits all servers:
-power counts from the last known value (the anchor) in units of the window's own spread (the scale).
-A missing value is told by its mask (``*_known`` = 0), not by a number that looks like a reading.
+power counts from the last known value (the anchor) in units of the series' usual change in an hour
+(the scale). A missing value is told by a mask or a known share, never by a number that looks like a
+reading. Four parts go in: the newest steps of all channels (for the LSTM), the state of the series
+(context), what is particular to each step of the horizon (ahead), and plain guesses of the change
+that the network may copy (candidates).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattcast_core.units import FloatArray
-
-STEP_S = 300.0
-WINDOW = 64
-HORIZON = 12
+from wattcast_core.forecast import QUANTILES
+from wattcast_core.signal import context, gaps, seasons
+from wattcast_core.signal.gaps import bridged
+from wattcast_core.signal.steps import HISTORY, HORIZON, HOUR, STEP_S, WINDOW
+from wattcast_core.units import FloatArray, RealArray
 
 CHANNELS = (
     "power_w",
@@ -25,7 +29,7 @@ CHANNELS = (
     "disk_read_bytes_per_s",
     "disk_write_bytes_per_s",
 )
-INPUTS = (
+RECENT = (
     "power",
     "power_difference",
     "power_known",
@@ -34,26 +38,38 @@ INPUTS = (
     "cpu_known",
     "memory_change",
     "memory_known",
-    "net_log_change",
+    "net_rx_log_change",
+    "net_tx_log_change",
     "net_known",
-    "disk_log_change",
+    "disk_read_log_change",
+    "disk_write_log_change",
     "disk_known",
-    "day_sin",
-    "day_cos",
-    "relative_scale_log10",
 )
-DAY_INPUTS = (INPUTS.index("day_sin"), INPUTS.index("day_cos"))
+CONTEXT = context.NAMES
+AHEAD = seasons.NAMES
+CANDIDATES = (*seasons.GUESSES, *context.GUESSES, "two_steps_ago", "three_steps_ago", "now")
+SCALING = "(p - last known) / max(mean |change in an hour| of the week, 1 % of level, 0.5 W)"
+VERSION = 2
+SCHEMA: Mapping[str, object] = {  # what a model file must say of itself to be used
+    "schema": VERSION,
+    "recent": list(RECENT),
+    "context": list(CONTEXT),
+    "ahead": list(AHEAD),
+    "candidates": list(CANDIDATES),
+    "window": WINDOW,
+    "history": HISTORY,
+    "step_s": STEP_S,
+    "horizon": HORIZON,
+    "quantiles": list(QUANTILES),
+    "scaling": SCALING,
+}
 
-SCALING = (
-    "power: (p - last known) / max(0.39 (q90 - q10), 0.5 sd, 1 % of level, 0.5 W) of the window"
-)
 _FLOOR_SHARE = 0.01  # of the level: below it a change is meter noise
 _FLOOR_W = 0.5
-_CLIP = 10.0
-_DAY_S = 86_400.0
+_CLIP = 50.0  # scales
+_LIMIT = 10.0
 
 Float32Array = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,99 +77,106 @@ class ModelInput:
     """A batch for the network and what turns its answer back into watts.
 
     Attributes:
-        x: [server, WINDOW, len(INPUTS)], finite.
-        anchor_w: [server] last known power; NaN where the window holds none.
-        scale_w: [server] watts a unit of the network's answer, > 0.
-        age_steps: [server] steps since the anchor was measured (0 = newest step).
+        recent: [series, WINDOW, len(RECENT)], finite, as are the next three.
+        context: [series, len(CONTEXT)].
+        ahead: [series, HORIZON, len(AHEAD)].
+        candidates: [series, HORIZON, len(CANDIDATES)] scaled changes.
+        anchor_w: [series] last known power; NaN where the history holds none.
+        scale_w: [series] watts a unit of the network's answer, > 0.
+        age_steps: [series] steps since the anchor was measured (0 = newest step).
     """
 
-    x: Float32Array
+    recent: Float32Array
+    context: Float32Array
+    ahead: Float32Array
+    candidates: Float32Array
     anchor_w: FloatArray
     scale_w: FloatArray
     age_steps: NDArray[np.int64]
 
+    def __len__(self) -> int:
+        return len(self.scale_w)
+
+    def parts(self) -> dict[str, Float32Array]:
+        """The network's inputs by name."""
+        return {name: getattr(self, name) for name in ("recent", "context", "ahead", "candidates")}
+
     def to_watts(self, scaled_change: FloatArray) -> FloatArray:
-        """Watts [server, horizon, quantile] of scaled changes of the same shape."""
+        """Watts [series, horizon, quantile] of scaled changes of the same shape."""
         return self.anchor_w[:, None, None] + self.scale_w[:, None, None] * scaled_change
 
 
-def build(window: FloatArray, end_s: FloatArray) -> ModelInput:
+def build(window: FloatArray, history_w: RealArray, end_s: FloatArray) -> ModelInput:
     """Build the network's input.
 
     Args:
-        window: [server, WINDOW, len(CHANNELS)] in the channels' own units, NaN = missing.
-        end_s: [server] epoch seconds at which the last step ends.
+        window: [series, WINDOW, len(CHANNELS)] in the channels' own units, NaN = missing.
+        history_w: [series, HISTORY] power whose last steps are those of the window.
+        end_s: [series] epoch seconds at which the last step ends.
     """
-    power, known = hold(window[:, :, 0])
-    anchor = power[:, -1]
-    scale = _scale(power)
-    scaled = np.clip((power - anchor[:, None]) / scale[:, None], -_CLIP, _CLIP)
-    level = np.maximum(np.abs(power).mean(axis=1), _FLOOR_W)
-    relative = np.broadcast_to(np.log10(scale / level)[:, None], scaled.shape)
-    rate = np.log1p(np.maximum(window[:, :, 3:], 0.0)) / np.log(10.0)
-    columns = [
-        scaled,
-        np.diff(scaled, axis=1, prepend=scaled[:, :1]),
-        known,
-        *_cpu(window[:, :, 1]),
-        *_change(window[:, :, 2], 10.0),
-        *_change(rate[:, :, 0:2].sum(axis=2), 2.0),
-        *_change(rate[:, :, 2:4].sum(axis=2), 2.0),
-        *_day(end_s),
-        relative,
-    ]
-    x = np.nan_to_num(np.stack(columns, axis=2), nan=0.0).astype(np.float32)
+    history_w = history_w.astype(np.float32)  # as it is kept: training must see the same bits
+    known = np.isfinite(history_w)
     empty = ~known.any(axis=1)
-    age = np.where(empty, WINDOW, np.argmax(known[:, ::-1], axis=1))
-    return ModelInput(x, np.where(empty, np.nan, anchor), scale, age)
+    age = np.where(empty, HISTORY, np.argmax(known[:, ::-1], axis=1))
+    newest = history_w[np.arange(len(age)), np.maximum(HISTORY - 1 - age, 0)]
+    anchor = np.where(empty, np.nan, newest.astype(np.float64))
+    filled = bridged(history_w, known)
+    scale = _scale(filled)
+    start = np.where(empty, 0.0, anchor)[:, None]
+    relative = ((filled - start) / scale[:, None]).astype(np.float32)
+    state, of_state = context.build(relative, age, end_s)
+    steps, of_steps = seasons.build(relative)
+    level = np.log10(scale / np.maximum(np.abs(start[:, 0]), _FLOOR_W))
+    plain = np.stack([relative[:, -2], relative[:, -3], np.zeros(len(age))], axis=1)
+    flat = _finite(np.concatenate([of_state, plain], axis=1))[:, None]
+    spread = np.broadcast_to(flat, (len(age), HORIZON, flat.shape[2]))
+    guesses = np.concatenate([of_steps, spread], axis=2)
+    return ModelInput(
+        recent=_recent(relative, window),
+        context=_finite(np.column_stack([state, level])),
+        ahead=_finite(steps),
+        candidates=np.clip(_finite(guesses), -_CLIP, _CLIP),
+        anchor_w=anchor,
+        scale_w=scale,
+        age_steps=age,
+    )
 
 
-def hold(series: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Fill gaps of [server, step] with the last known value (before the first: that one).
-
-    Returns:
-        The filled series (0 where nothing is known) and which of its values were measured.
-    """
-    known = np.isfinite(series)
-    steps = np.arange(series.shape[1])
-    last = np.maximum.accumulate(np.where(known, steps, -1), axis=1)
-    first = np.argmax(known, axis=1)[:, None]
-    filled = np.take_along_axis(series, np.where(last >= 0, last, first), axis=1)
-    return np.nan_to_num(filled, nan=0.0, posinf=0.0, neginf=0.0), known
+def _scale(filled: RealArray) -> FloatArray:
+    """[series] watts: mean change in an hour, or what shorter changes suggest; never 0."""
+    hour = gaps.mean(np.abs(filled[:, HOUR:] - filled[:, :-HOUR]))
+    step = gaps.mean(np.abs(np.diff(filled[:, -WINDOW:], axis=1)))
+    level = np.nan_to_num(gaps.mean(np.abs(filled)))
+    spread = np.nan_to_num(np.where(np.isfinite(hour), hour, 2.0 * step))
+    floor = np.maximum(_FLOOR_SHARE * level, _FLOOR_W)
+    return np.asarray(np.maximum(spread, floor), np.float64)
 
 
-def _scale(power: FloatArray) -> FloatArray:
-    low, high = (_quantile(np.sort(power, axis=1), share) for share in (0.1, 0.9))
-    floor = np.maximum(_FLOOR_SHARE * np.abs(power).mean(axis=1), _FLOOR_W)
-    spread: FloatArray = np.maximum(0.39 * (high - low), 0.5 * power.std(axis=1))
-    scale: FloatArray = np.maximum(spread, floor)
-    return scale
+def _recent(relative: Float32Array, window: RealArray) -> Float32Array:
+    power = np.arcsinh(_finite(relative[:, -WINDOW:]))
+    rates = np.log10(1.0 + np.maximum(window[:, :, 3:], 0.0))
+    cpu = window[:, :, 1]
+    columns = [
+        power,
+        np.diff(power, axis=1, prepend=power[:, :1]),
+        np.isfinite(window[:, :, 0]),
+        np.clip(cpu / 100.0, 0.0, 2.0),
+        np.arcsinh((cpu - cpu[:, -1:]) / np.maximum(gaps.deviation(cpu), 1.0)[:, None]),
+        np.isfinite(cpu),
+        _change(window[:, :, 2]) / 10.0,
+        np.isfinite(window[:, :, 2]),
+        *(_change(rates[:, :, k]) for k in (0, 1)),
+        np.isfinite(rates[:, :, 0]),
+        *(_change(rates[:, :, k]) for k in (2, 3)),
+        np.isfinite(rates[:, :, 2]),
+    ]
+    return np.clip(_finite(np.stack(columns, axis=2)), -_LIMIT, _LIMIT)
 
 
-def _quantile(ordered: FloatArray, share: float) -> FloatArray:
-    """As ``numpy.quantile`` of sorted rows, which would load numpy.ma: 4 MB on an edge box."""
-    place = share * (ordered.shape[1] - 1)
-    below = int(place)
-    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
-    between: FloatArray = low + (place - below) * (high - low)
-    return between
-
-
-def _cpu(cpu_pct: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-    cpu, known = hold(cpu_pct)
-    spread = np.maximum(cpu.std(axis=1, keepdims=True), 1.0)
-    change = np.clip((cpu - cpu[:, -1:]) / spread, -_CLIP, _CLIP)
-    return np.clip(cpu / 100.0, 0.0, 2.0), change, known
-
-
-def _change(series: FloatArray, unit: float) -> tuple[FloatArray, BoolArray]:
+def _change(series: RealArray) -> RealArray:
     """Difference to the window's mean: levels differ from site to site, changes less so."""
-    filled, known = hold(series)
-    change = (filled - filled.mean(axis=1, keepdims=True)) / unit
-    return np.where(known, np.clip(change, -_CLIP, _CLIP), 0.0), known
+    return series - gaps.mean(series)[:, None]
 
 
-def _day(end_s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    middle_s = end_s[:, None] - (WINDOW - np.arange(WINDOW) - 0.5)[None, :] * STEP_S
-    angle = 2.0 * np.pi * middle_s / _DAY_S
-    return np.sin(angle), np.cos(angle)
+def _finite(values: RealArray) -> Float32Array:
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

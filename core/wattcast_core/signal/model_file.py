@@ -6,22 +6,14 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from wattcast_core.errors import DataError
-from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import HORIZON, INPUTS, SCALING, STEP_S, WINDOW
+from wattcast_core.signal.familiar import Range
+from wattcast_core.signal.features import CONTEXT, SCHEMA
 
 METADATA = "forecast.json"
 RETRAIN = "remedy: take the model of this version of Wattcast or train it again (wattcast train)"
-SCHEMA: Mapping[str, Any] = {
-    "schema": 1,
-    "features": list(INPUTS),
-    "window": WINDOW,
-    "step_s": STEP_S,
-    "horizon": HORIZON,
-    "quantiles": list(QUANTILES),
-    "scaling": SCALING,
-}
-VERSION = int(SCHEMA["schema"])
 
 
 def described(content: bytes, name: object) -> Mapping[str, Any]:
@@ -44,3 +36,17 @@ def described(content: bytes, name: object) -> Mapping[str, Any]:
             raise DataError(f"{name}: {METADATA} {key!r} is not {expected!r}; {RETRAIN}")
     checked: Mapping[str, Any] = found
     return checked
+
+
+def learned_between(metadata: Mapping[str, Any], name: object) -> Range:
+    """Where the model's inputs lay when it learned.
+
+    Raises:
+        DataError: the metadata do not say it for each of the inputs.
+    """
+    try:
+        span = metadata["learned_between"]
+        found = [np.array(span[end], np.float64).reshape(len(CONTEXT)) for end in ("low", "high")]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{name}: {METADATA} 'learned_between' is damaged; {RETRAIN}") from error
+    return Range(*found)

@@ -9,11 +9,12 @@ longest span it has is stretched: the trend with h, the spread with the root of 
 import numpy as np
 
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import BoolArray, hold
+from wattcast_core.signal.gaps import BoolArray, hold
 from wattcast_core.signal.quantiles import LEVELS, weighted_quantiles
 from wattcast_core.units import FloatArray
 
 LEAST_STEPS = 8
+STEPS = 64  # of the past that it is given
 _HALF_LIFE_STEPS = 24.0
 _LEAST_INCREMENTS = 4  # of known power, a span
 _WIDEN = 0.25  # of the spread beyond the 0.99 tail, which a few dozen increments know badly

@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from wattcast_core.errors import DataError
-from wattcast_core.signal.features import (
-    CHANNELS,
-    HORIZON,
-    STEP_S,
-    WINDOW,
-    Float32Array,
-    build,
-)
+from wattcast_core.signal.features import CHANNELS, ModelInput, build
 from wattcast_core.signal.quantiles import ordered
+from wattcast_core.signal.steps import HISTORY, HORIZON, STEP_S, WINDOW
 from wattcast_core.units import FloatArray
 
 ANSWER = "probe"  # key of the metadata
@@ -27,13 +21,15 @@ _NEAR = 1e-3  # of the answer, or of 1 where that is smaller: processors round d
 _DIGITS = 5
 
 
-def probe_input() -> Float32Array:
-    """[_SERVERS, WINDOW, inputs]: power and use that swing, at a fixed time."""
-    step, server = np.arange(WINDOW), np.arange(_SERVERS)[:, None]
+def probe_input() -> ModelInput:
+    """Of _SERVERS: power and use that swing, at a fixed time."""
+    step, server = np.arange(HISTORY), np.arange(_SERVERS)[:, None]
+    swing = np.sin(step / (3.0 + server))
+    power_w = 100.0 * (server + 1) + 20.0 * swing
     window = np.full((_SERVERS, WINDOW, len(CHANNELS)), np.nan)
-    window[:, :, 0] = 100.0 * (server + 1) + 20.0 * np.sin(step / (3.0 + server))
-    window[:, :, 1] = 50.0 + 40.0 * np.sin(step / (3.0 + server))
-    return build(window, np.full(_SERVERS, 10_000 * STEP_S)).x
+    window[:, :, 0] = power_w[:, -WINDOW:]
+    window[:, :, 1] = 50.0 + 40.0 * swing[:, -WINDOW:]
+    return build(window, power_w, np.full(_SERVERS, 10_000 * STEP_S))
 
 
 def answer(scaled: FloatArray) -> list[Any]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from wattcast_core.errors import DataError
 from wattcast_core.samples import Quality
-from wattcast_core.signal.features import CHANNELS, STEP_S, WINDOW
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import STEP_S, WINDOW
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import FloatArray, epoch_s
 
@@ -42,7 +43,7 @@ class SlidingWindow:
             )
         # One model step more than a window: the actuals of its first steps can still be read.
         count = int(np.ceil((WINDOW + 1) * STEP_S / self.step_s)) + 1
-        self._slots = np.full((0, count, len(CHANNELS)), np.nan)
+        self._slots = np.full((len(self.servers), count, len(CHANNELS)), np.nan)
 
     @property
     def end_s(self) -> float:

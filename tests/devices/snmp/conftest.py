@@ -55,6 +55,29 @@ def rpdu2(outlets=30):
     return record
 
 
+def rpdu2_chain():
+    """Two units on one card, of one phase and of three, with an outlet table of power alone."""
+    record = {f"{APC}.9.4.3.1.7.{n}": (INT, 100 * n) for n in (1, 2, 25)}
+    for unit, watt in ((1, 121), (2, 300)):
+        record[f"{APC}.4.3.1.2.{unit}"] = (INT, unit)
+        record[f"{APC}.4.3.1.5.{unit}"] = (INT, watt)
+    for row, unit in enumerate((1, 2, 2, 2), 1):
+        record[f"{APC}.6.3.1.2.{row}"] = (INT, unit)
+        record[f"{APC}.6.3.1.5.{row}"] = (INT, 10 * row)
+    return record
+
+
+def vertiv():
+    """A PDU with sensors in two tables, in Fahrenheit; one of them has gone."""
+    base = "1.3.6.1.4.1.21239.5.2"
+    record = {f"{base}.1.7.0": (INT, 0), f"{base}.3.1.1.9.1": (GAUGE, 1500)}
+    for table, row, there, tenths in ((4, 1, 1, 770), (4, 2, 0, 770), (9, 1, 1, 680)):
+        record[f"{base}.{table}.1.4.{row}"] = (GAUGE, there)
+        record[f"{base}.{table}.1.5.{row}"] = (INT, tenths)
+    record[f"{base}.9.1.6.1"] = (INT, 41)
+    return record
+
+
 def pdu2():
     """Inlet and two outlets with other digits each; a sensor in F, a humidity sensor."""
     record = {SYS_OBJECT: (OID, PDU2)}
@@ -166,8 +189,16 @@ def ems(units):
     return record
 
 
+def without(column, record):
+    return {oid: value for oid, value in record.items() if not oid.startswith(column)}
+
+
 RECORDS = {
     "rpdu2": rpdu2(),
+    "rpdu2-no-outlet-power": without(f"{APC}.9.4.3.1.7.", rpdu2()),
+    "rpdu2-no-phase-current": without(f"{APC}.6.3.1.5.", rpdu2()),
+    "rpdu2-chain": rpdu2_chain(),
+    "vertiv": vertiv(),
     "pdu2": pdu2(),
     "sentry-c": sentry4(0),
     "sentry-f": sentry4(1),
@@ -339,7 +370,7 @@ class Switch(asyncio.DatagramProtocol):
                 self._write(binds)
             oids = [str(oid) for oid, _ in binds]
             if asked.isSameTypeWith(v2c.GetBulkRequestPDU()):
-                oids = [self._next(oid) for oid in oids]
+                oids = self._rows(oids, v2c.apiBulkPDU.get_max_repetitions(asked))
             v2c.apiPDU.set_varbinds(answer, [(oid, self._value(oid)) for oid in oids])
         if self.stray:
             v2c.apiPDU.set_varbinds(answer, [("1.3.6.1.2.1.1.3.0", v2c.Integer(1))])
@@ -349,6 +380,13 @@ class Switch(asyncio.DatagramProtocol):
     def _send(self, data, addr):
         if not self.transport.is_closing():
             self.transport.sendto(data, addr)
+
+    def _rows(self, oids, most):
+        found = []
+        for _ in range(most):
+            oids = [self._next(oid) for oid in oids]
+            found += oids
+        return found[: self.most]
 
     def _write(self, binds):
         if not self.deaf:

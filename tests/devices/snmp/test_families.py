@@ -19,8 +19,8 @@ PROFILES = list(load_profiles().values())
 def meet(sim):
     """Identifies a record's device and reads it: (profile, name -> sample)."""
 
-    async def _meet(record, profiles=PROFILES):
-        device = Device(record, "", url=f"snmp://127.0.0.1:{sim}")
+    async def _meet(record, profiles=PROFILES, port=sim):
+        device = Device(record, "", url=f"snmp://127.0.0.1:{port}")
         session = await open_session(device, Login(community=record), profiles, 15.0)
         try:
             samples, _ = await session.read(NOW)
@@ -54,6 +54,57 @@ async def test_a_device_is_identified_by_what_it_shows(meet, record, profile, so
     assert name == profile
     found = good(samples)
     assert {n: found[n] for n in some} == pytest.approx(some)
+
+
+async def test_units_of_a_chain_are_inlets_each_with_its_own_lines(meet):
+    name, samples = await meet("rpdu2-chain")
+    assert (name, good(samples)) == (
+        "apc_rpdu2",
+        pytest.approx(
+            {
+                "inlet.1.power_w": 1210,
+                "inlet.2.power_w": 3000,
+                "inlet.1.L1.current_a": 1,
+                "inlet.2.L1.current_a": 2,
+                "inlet.2.L2.current_a": 3,
+                "inlet.2.L3.current_a": 4,
+                "outlet.1.power_w": 100,
+                "outlet.2.power_w": 200,
+                "outlet.25.power_w": 2500,
+            }
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "lacks", "left"),
+    [
+        ("rpdu2-no-outlet-power", "outlet.3.power_w", {"outlet.3.current_a": 0.3}),
+        ("rpdu2-no-phase-current", "inlet.1.L1.current_a", {"inlet.1.L1.power_w": 1220}),
+    ],
+)
+async def test_a_table_is_read_though_it_lacks_the_column_it_is_counted_by(
+    meet, record, lacks, left
+):
+    _, samples = await meet(record)
+    found = good(samples)
+    assert {name: found[name] for name in left} == pytest.approx(left)
+    assert lacks not in samples
+
+
+async def test_sensors_of_several_tables_are_counted_through(meet):
+    name, samples = await meet("vertiv")
+    found = good(samples)
+    assert name == "vertiv_geist"
+    assert found == pytest.approx(
+        {
+            "inlet.1.power_w": 1500,
+            "env.1.temperature_c": 25,
+            "env.3.temperature_c": 20,
+            "env.3.humidity_pct": 41,
+        }
+    )
+    assert samples["env.2.temperature_c"].quality is Quality.INVALID
 
 
 async def test_a_watchdog_and_its_outer_sensors(meet):

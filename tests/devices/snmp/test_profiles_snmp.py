@@ -61,12 +61,13 @@ def test_parts_are_numbered_as_the_device_does_if_that_is_unique(rows, names):
     [
         ('protocol = "snmp"', 'protocol = "snmb"', "did you mean 'snmp'"),
         ('protocol = "snmp"', 'protocol = "modbus"', "key 'function' is missing"),
-        ("26.4.3.1.5.1", "26.x.1", "is no OID; write it as 1.3.6"),
+        ("26.4.3.1.5.{i}", "26.x.{i}", "is no OID; write it as 1.3.6"),
         ('name = "bank.{n}"', 'name = "bank"', "the name needs '{n}'"),
         ("26.8.3.1.5.{i}", "26.8.3.1.5.1", "current_a needs '{i}'"),
-        ('oid = "1.3.6.1.4.1.318.1.1.26.4.3.1.5.1"', "address = 3", "give address and type"),
-        ('["device.power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
-        ("26.6.3.1.5", "26.6.3.1..5", "inlet.1.L{n}.index"),
+        ('oid = "1.3.6.1.4.1.318.1.1.26.4.3.1.5.{i}"', "address = 3", "give address and type"),
+        ('unit = "1.3.6.1', 'unit = "1.3.x.1', "inlet.{u}.unit"),
+        ('["inlet.{u}.power_w"]', '["outlet.{m}.power_w"]', "did you mean 'outlet.{n}.power_w'"),
+        ("26.6.3.1.5", "26.6.3.1..5", "inlet.{u}.L{k}.index"),
     ],
 )
 def test_a_wrong_profile_names_file_key_and_remedy(tmp_path, old, new, says):

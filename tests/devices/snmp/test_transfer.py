@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "agent"))  # the doubles of the agent's tests
-from ap44xx import IDENTITY, PREFERRED, Ap44xx, Bench, status
+from ap44xx import IDENTITY, PREFERRED, Ap44xx, quick_profile, status
+from ats_bench import Bench, ask
 from coordinator_double import CoordinatorDouble
 
 from wattcast_agent import run
-from wattcast_core.commands import AtsCommand, Outcome
+from wattcast_core.commands import Outcome
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -39,20 +40,13 @@ async def bench(tmp_path, coordinator, switch):
 
     async def _start(devices=None, **ats):
         devices = devices or switch.devices(lab=True)
+        (tmp_path / "quick_ats.toml").write_text(quick_profile())
         made.append(Bench(tmp_path, coordinator, devices, time.time(), **ats))
         return await made[-1].start()
 
     yield _start
     for one in made:
         await one.stop()
-
-
-async def ask(coordinator, number, to="B", lasts_s=6.0):
-    other = "A" if to == "B" else "B"
-    command = AtsCommand(f"c{number}", 5, time.time() + lasts_s, "ats-1", other, to)
-    coordinator.command(command)
-    await coordinator.until(lambda: any(r.id == command.id for r in coordinator.results), 20)
-    return next(r for r in coordinator.results if r.id == command.id)
 
 
 async def test_a_switch_that_follows_is_transferred_and_verified(bench, coordinator, switch):
@@ -113,10 +107,10 @@ async def test_each_interlock_refuses_with_its_reason(bench, coordinator, switch
             run.hold(one.path, "ats-1", release=True)
             await asyncio.sleep(0.45)
     switch.objects.update(good)
-    switch.volts[2] = 190.0
+    switch.meters.volts[2] = 190.0
     await asyncio.sleep(0.5)
     assert "source B is out of its window (190 V" in (await ask(coordinator, 50)).why
-    switch.volts[2], switch.load_w = 230.0, 17 * 230.0
+    switch.meters.volts[2], switch.meters.load_w = 230.0, 17 * 230.0
     await asyncio.sleep(0.5)
     assert "output carries 17.0 A, rating 16.0 A" in (await ask(coordinator, 51)).why
     assert switch.writes == []

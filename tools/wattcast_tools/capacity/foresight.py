@@ -10,7 +10,8 @@ from wattcast_agent.forecast.forecaster import Forecaster
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_configs.models import BASE_MANIFEST, BASE_MODEL
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.features import CHANNELS, HORIZON, STEP_S
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import HORIZON, STEP_S
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_core.units import FloatArray, from_epoch_s
 from wattcast_tools.capacity.pool import IDLE_W, RANGE_W, Pool
@@ -40,7 +41,7 @@ def forecast(pool: Pool, first: int, last: int, progress: Callable[[int], None])
     The deviation is read off the 0.9 and 0.99 quantile as the coordinator does.
     """
     model = LiteRtModel(BASE_MODEL, BASE_MANIFEST)
-    forecaster = Forecaster(model.predict, model.id)
+    forecaster = Forecaster(model.predict, model.id, learned=model.learned)
     mean = np.repeat(pool.use[:, :, None], HORIZON, axis=2)
     sigma = np.full(mean.shape, 0.1)
     for step in range(first, last):

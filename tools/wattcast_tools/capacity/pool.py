@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError
-from wattcast_core.signal.features import CHANNELS, STEP_S
+from wattcast_core.signal.features import CHANNELS
+from wattcast_core.signal.steps import STEP_S
 from wattcast_core.units import FloatArray
 from wattcast_tools.room.traces import COLUMNS, load_traces
 

@@ -1,7 +1,6 @@
 """One training: learn an application's model and judge it; runs on any machine."""
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -11,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from wattcast_agent.forecast.forecaster import Forecaster
-from wattcast_agent.infer.guard import Guarded, probe
+from wattcast_agent.infer.guard import Guarded, guarded, probe
 from wattcast_agent.infer.litert import LiteRtModel
 from wattcast_configs.models import BASE_MODEL
 from wattcast_coordinator.models.promotion import CHALLENGER, CHAMPION, Judgement
 from wattcast_coordinator.train import judge, manifest, stored, stored_fit
-from wattcast_coordinator.train.stored_fit import MANIFEST, MODEL, Settings
+from wattcast_coordinator.train.stored_fit import MODEL, Settings
 from wattcast_core.models import ALL
 
 
@@ -62,7 +61,7 @@ def run(job: Job) -> Trained:
     """Train and judge.
 
     Raises:
-        ConfigError, DataError: too little data.
+        ConfigError: too little data.
         MissingExtraError: the extra ``train`` or ``agent`` is absent.
     """
     whole = stored.read(job.source, job.days, job.until)
@@ -70,19 +69,20 @@ def run(job: Job) -> Trained:
     mine = whole.of(job.application)
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
         folder = Path(name)
-        stored_fit.fit(mine, job.application, split, job.settings, folder, _say)
+        about = stored_fit.fit(mine, job.application, split, job.settings, folder, _say)
         content = (folder / MODEL).read_bytes()
         models = {
             CHALLENGER: _load(folder / "challenger.tflite", content),
             CHAMPION: _load(folder / "champion.tflite", job.champion or BASE_MODEL.read_bytes()),
         }
         _say(f"{job.application}: judging on the newest {job.judge_days:g} days")
-        updates = {n: Forecaster(m.predict, m.id).update for n, m in models.items()}
+        updates = {
+            n: Forecaster(m.predict, m.id, learned=m.learned).update for n, m in models.items()
+        }
         seen = judge.sample(mine, split)
         served = judge.walk(seen, split, updates)
         names = (ALL, *job.applications) if job.application == ALL else (job.application,)
         judged = {each: judge.judge(seen, split, served, each) for each in names}
-        about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     return Trained(content, about, judged)
 
 
@@ -91,9 +91,8 @@ def _load(path: Path, content: bytes) -> Guarded:
     about = path.with_suffix(".manifest.json")
     manifest.write(about, {"sha256": manifest.sha256(path)})
     model = LiteRtModel(path, about)
-    guarded = Guarded(model.predict, model.id)
-    probe(guarded)
-    return guarded
+    probe(guarded(model))
+    return guarded(model)
 
 
 def _say(line: str) -> None:

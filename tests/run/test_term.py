@@ -21,7 +21,7 @@ from wattcast_coordinator.run.leader import Leader
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.contract import Counts
+from wattcast_coordinator.store.contract import Counts, RecentPower
 from wattcast_coordinator.topology import graph
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
@@ -74,8 +74,8 @@ class Edges:
     async def roll_up(self, now):
         return 0
 
-    async def recent_power_w(self, steps):
-        return {}
+    async def recent_power(self, steps, patience_real_s=1.0):
+        return RecentPower()
 
     async def counts(self):
         return Counts()

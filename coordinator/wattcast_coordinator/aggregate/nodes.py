@@ -16,7 +16,7 @@ from wattcast_core.signal.conformal import SUMS, Margins
 from wattcast_core.signal.features import CHANNELS
 from wattcast_core.signal.history import History
 from wattcast_core.signal.issues import Issue, issued_for
-from wattcast_core.signal.steps import DAY, HORIZON, WINDOW
+from wattcast_core.signal.steps import DAY, HISTORY, HORIZON, STEP_S, WINDOW
 from wattcast_core.signal.sums import SumNetwork
 from wattcast_core.units import FloatArray
 
@@ -41,7 +41,8 @@ class NodeForecaster:
     """State of some nodes.
 
     Attributes:
-        shares: [node, server] of each server's power that a node carries.
+        shares: [node, server] of each server's power that a node carries; may be set anew before
+            an update.
         network: of sums, or None.
     """
 
@@ -52,6 +53,20 @@ class NodeForecaster:
         default_factory=lambda: (Margins(SUMS), Margins(SUMS))
     )
     _issues: deque[Issue] = field(default_factory=lambda: deque(maxlen=HORIZON))
+
+    @property
+    def covered(self) -> FloatArray:
+        """[node, HORIZON, 4] share of the past day's power at or below each quantile served."""
+        return self._margins[0 if self.network else 1].covered
+
+    def resume(self, end_s: float, power_w: FloatArray) -> None:
+        """Take past power [node, step], its last step ending at ``end_s``, on a model step.
+
+        It may overlap with what was recorded since; NaN in it changes nothing.
+        """
+        late = round(max(self._history.end_s - end_s, 0.0) / STEP_S)
+        padded = np.pad(power_w, ((0, 0), (0, late)), constant_values=np.nan)
+        self._history.record(max(end_s, self._history.end_s), padded[:, -HISTORY:])
 
     def update(self, end_s: float, power_w: FloatArray, servers: Servers) -> FloatArray:
         """Take one step and forecast from it.

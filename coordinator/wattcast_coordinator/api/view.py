@@ -33,7 +33,12 @@ class Point(Snapshot):
 
 
 class Fan(Snapshot):
-    """Forecast of a load: element h of a list is for ``issued_at + (h + 1) * step_s``."""
+    """Forecast of a load: element h of a list is for ``issued_at + (h + 1) * step_s``.
+
+    Attributes:
+        covered: share of the past day's loads at or below q10, q50, q90, q99 of an hour before;
+            empty where the forecast is not calibrated yet.
+    """
 
     issued_at: datetime
     step_s: float
@@ -41,6 +46,7 @@ class Fan(Snapshot):
     q50: tuple[Number, ...]
     q90: tuple[Number, ...]
     q99: tuple[Number, ...]
+    covered: tuple[Number, ...] = ()
 
 
 class WorstLoss(Snapshot):

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from wattcast_configs.models import BASE_SUMS
+from wattcast_configs.sum_file import read_sums
 from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
@@ -14,7 +16,11 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+<<<<<<< HEAD
 from wattcast_coordinator.run.models import ModelDesk
+=======
+from wattcast_coordinator.run.feeds import FeedForecasts
+>>>>>>> forecast
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
@@ -26,11 +32,13 @@ from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.errors import DataError, StoreUnavailable, Unreachable
 from wattcast_core.messages import Hello
+from wattcast_core.signal.steps import HISTORY
 from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
 _SHOW_REAL_S = 1.0
+_RECALL_REAL_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +51,7 @@ class Leader:
         self._registry: Registry | None = None
         self._money, self._costs = Money(parts, graph, view), Costs()
         self._recent_w: Mapping[str, Sequence[float]] = {}
+        self._feeds = FeedForecasts(graph, None)
 
     async def lead(self, leadership: Leadership) -> None:
         """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
@@ -61,7 +70,11 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
+<<<<<<< HEAD
         await self._desk.take_up(leadership)
+=======
+        self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
+>>>>>>> forecast
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -70,6 +83,7 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
+            tasks.create_task(self._recall(self._feeds))
             tasks.create_task(self._parts.prices.keep(self._parts.now))
             upkeep = Upkeep(self._parts, Training(self._parts, self._desk, tasks).look)
             tasks.create_task(upkeep.run())
@@ -81,6 +95,13 @@ class Leader:
             event = RaiseEvent(Severity.CRITICAL, "lease", problem, self._parts.now())
             await self._parts.tell(event)
         self._parts.board.leases = racks
+
+    async def _recall(self, feeds: FeedForecasts) -> None:
+        """Tell the forecasts of feeds the past week; without it, a day has to pass first."""
+        try:
+            feeds.resume(await self._parts.store.recent_power(HISTORY, _RECALL_REAL_S))
+        except StoreUnavailable as error:
+            _log.warning("forecasts of feeds begin without the past week: %s", error)
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
@@ -121,7 +142,7 @@ class Leader:
             self._view.note_risks(state.episodes)
             self._view.plan = state.plan.why if state.plan else ()
             self._view.fans = await asyncio.to_thread(
-                fans, state, inputs, self._graph, self._decision
+                fans, state, inputs, self._graph, self._decision, self._feeds
             )
         return state
 
@@ -160,7 +181,7 @@ class Leader:
     async def _remember_power(self) -> None:
         """Correlation from what the store tells, or told last: a store away stops no decision."""
         try:
-            self._recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+            self._recent_w = (await self._parts.store.recent_power(_WINDOW_STEPS)).power_w
         except StoreUnavailable as error:
             _log.warning("correlation rests on older power: %s", error)
 

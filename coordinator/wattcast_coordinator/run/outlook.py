@@ -1,5 +1,6 @@
 """The forecast of each feed as people see it: a fan of quantiles, and the worst single loss."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from statistics import NormalDist
 
@@ -10,30 +11,49 @@ from wattcast_coordinator.aggregate.problem import build
 from wattcast_coordinator.api.view import Fan, WorstLoss
 from wattcast_coordinator.ports import Inputs
 from wattcast_coordinator.risk.judgement import Judgement, judge_room
+from wattcast_coordinator.run.feeds import FeedForecasts
 from wattcast_coordinator.step import State
 from wattcast_coordinator.step.cycle import standing
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.forecast import QUANTILES
+from wattcast_core.units import FloatArray
 
 _Z = [NormalDist().inv_cdf(q) for q in QUANTILES]
 
 
 def fans(
-    state: State, inputs: Inputs, graph: Graph, decision: Decision
+    state: State, inputs: Inputs, graph: Graph, decision: Decision, feeds: FeedForecasts
 ) -> dict[str, tuple[Fan, WorstLoss | None]]:
-    """Feed -> its fan and the contingency that brings it closest to its emergency limit."""
-    evidence = build(graph, inputs, decision, standing(state, inputs, graph, decision)).evidence
-    judged = judge_room(graph, evidence, frozenset(state.lost))
+    """Feed -> its fan and the contingency that brings it closest to its emergency limit.
+
+    The fan is the calibrated one of ``feeds``, which takes this step; where that knows nothing yet,
+    the sum of the workloads' distributions that risk is judged on.
+    """
+    problem = build(graph, inputs, decision, standing(state, inputs, graph, decision))
+    judged = judge_room(graph, problem.evidence, frozenset(state.lost))
+    served, covered = feeds.update(problem, inputs)
     return {
-        feed: (_fan(judged, graph.node[feed], inputs.now, decision.step_s), _worst(judged, feed))
-        for feed in graph.feeds
+        feed: (
+            _fan(served[row].T, covered[row, -1], inputs.now, decision.step_s)
+            if np.isfinite(served[row]).all()
+            else _fan(_summed(judged, graph.node[feed]), (), inputs.now, decision.step_s),
+            _worst(judged, feed),
+        )
+        for row, feed in enumerate(graph.feeds)
     }
 
 
-def _fan(judged: Judgement, node: int, now: datetime, step_s: float) -> Fan:
+def _summed(judged: Judgement, node: int) -> FloatArray:
+    """[4, H] watts."""
     loads = judged.single.base[np.array([node])]
-    q10, q50, q90, q99 = (tuple(loads.quantile_w(z)[0].tolist()) for z in _Z)
-    return Fan(issued_at=now, step_s=step_s, q10=q10, q50=q50, q90=q90, q99=q99)
+    return np.stack([loads.quantile_w(z)[0] for z in _Z])
+
+
+def _fan(rows: FloatArray, covered: Iterable[float], now: datetime, step_s: float) -> Fan:
+    q10, q50, q90, q99 = (tuple(row) for row in rows.tolist())
+    return Fan(
+        issued_at=now, step_s=step_s, q10=q10, q50=q50, q90=q90, q99=q99, covered=tuple(covered)
+    )
 
 
 def _worst(judged: Judgement, feed: str) -> WorstLoss | None:

@@ -15,6 +15,7 @@ from wattcast_coordinator.store.contract import (
     FeedMinutes,
     HistoryPoint,
     HourPower,
+    RecentPower,
     Store,
     WorkloadPower,
 )
@@ -23,7 +24,7 @@ from wattcast_coordinator.store.migrations import migrate
 from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL, WORKLOAD_POWER
 from wattcast_core.forecast import Kind
 from wattcast_core.messages import Batch
-from wattcast_core.units import EPOCH
+from wattcast_core.units import EPOCH, epoch_s
 
 _UPSERT = (
     "INSERT INTO batches SELECT agent, sequence FROM new_batches WHERE true"
@@ -129,13 +130,13 @@ class SqlStore(Store):
         if now - backup.newest(folder) >= every:
             backup.rotate(self.engine, folder, now, keep)
 
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
+    def recent_power(self, steps: int) -> RecentPower:
         """See ``Archive``."""
         found = self.engine.rows(
             "SELECT ts, step_s FROM signatures WHERE step_s > 0 ORDER BY ts DESC LIMIT 1"
         )
         if not found:
-            return {}
+            return RecentPower()
         newest, step_s = found[0]
         recent = self.engine.rows(
             "SELECT server, ts, power_w FROM signatures WHERE ts > $1",
@@ -147,7 +148,7 @@ class SqlStore(Store):
             line = series.setdefault(server, [math.nan] * steps)
             if back < steps:
                 line[steps - 1 - back] = _number(power_w)
-        return series
+        return RecentPower(epoch_s(_utc(newest)) + step_s, step_s, series)
 
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """See ``Archive``."""

@@ -16,6 +16,7 @@ from wattcast_coordinator.store.contract import (
     FeedMinutes,
     HistoryPoint,
     HourPower,
+    RecentPower,
     Store,
     WorkloadPower,
 )
@@ -97,13 +98,15 @@ class AsyncStore:
         except (StoreUnavailable, TimeoutError):
             return -1
 
-    async def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
+    async def recent_power(
+        self, steps: int, patience_real_s: float = _PATIENCE_REAL_S
+    ) -> RecentPower:
         """As of the Store; a decision waits for it, so a database that hangs counts as away."""
         try:
-            async with asyncio.timeout(_PATIENCE_REAL_S):
-                return await self._in(self._reader, lambda: self._store.recent_power_w(steps))
+            async with asyncio.timeout(patience_real_s):
+                return await self._in(self._reader, lambda: self._store.recent_power(steps))
         except TimeoutError as error:
-            raise StoreUnavailable(f"no answer for {_PATIENCE_REAL_S:.0f} s") from error
+            raise StoreUnavailable(f"no answer for {patience_real_s:.0f} s") from error
 
     async def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """As of the Store."""

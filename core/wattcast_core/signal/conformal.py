@@ -59,12 +59,14 @@ class Margins:
         own: [series, HORIZON, 4].
         common: [HORIZON, 4].
         count: [series, HORIZON] actuals learned from.
+        covered: [series, HORIZON, 4] share of the past day's actuals at or below each quantile.
     """
 
     rates: Rates = SERVERS
     own: FloatArray = field(default_factory=lambda: np.zeros((0, HORIZON, len(LEVELS))))
     common: FloatArray = field(default_factory=_zero)
     count: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, HORIZON), np.int64))
+    covered: FloatArray = field(default_factory=lambda: np.zeros((0, HORIZON, len(LEVELS))))
 
     def applied(self, quantiles_w: FloatArray) -> FloatArray:
         """Quantiles [series, HORIZON, 4] in watts moved by the margins, in order."""
@@ -72,6 +74,8 @@ class Margins:
         if missing > 0:
             self.own = np.concatenate([self.own, np.zeros((missing, HORIZON, len(LEVELS)))])
             self.count = np.concatenate([self.count, np.zeros((missing, HORIZON), np.int64)])
+            nominal = np.tile(LEVELS, (missing, HORIZON, 1))
+            self.covered = np.concatenate([self.covered, nominal])
         spread_w = quantiles_w[..., _HIGH] - quantiles_w[..., _LOW]
         unit_w = np.maximum(spread_w, _LEAST_SPREAD_W)[..., None]
         margin = np.clip(self.own[: len(quantiles_w)] + self.common, -BOUND, BOUND)
@@ -93,6 +97,8 @@ class Margins:
         moved = self.own[rows] + eager[..., None] * np.array(self.rates.own) * missed
         self.own[rows] = np.clip(moved, -BOUND, BOUND)
         self.count[rows] += known
+        weight = known / np.clip(self.count[rows], 1, DAY)
+        self.covered[rows] += weight[..., None] * (~above - self.covered[rows])
         root = np.sqrt(np.maximum(known.sum(axis=0), 1))[:, None]
         together = np.array(self.rates.common) * missed.sum(axis=0) / root
         self.common = np.clip(self.common + together, -BOUND, BOUND)

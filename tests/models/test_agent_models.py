@@ -116,7 +116,7 @@ SPOILED = {
     "truncated": (GOOD, GOOD[:300_000], f"cut off: 300000 of {len(GOOD)} bytes"),
     "another hash": (GOOD, GOOD[:-1] + b"x", "sha256 of what came is"),
     "no model": (b"not a model" * 100, None, "holds no forecast.json"),
-    "other schema": (model("s9", schema=9), None, "'schema' is not 1"),
+    "other schema": (model("s9", schema=9), None, "'schema' is not 2"),
     "other features": (model("f", features=["power"]), None, "'features' is not"),
     "not a network": (model("z", b"z" * 1000 + BASE[1000:]), None, "cannot run it"),
     "another answer": (model("a", probe=answer_of(BASE, 0.01)), None, "answers otherwise"),

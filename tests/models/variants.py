@@ -66,8 +66,7 @@ def nan():
 def answer_of(content, shift=0.0):
     """What a model answers to the probe, to be kept in its metadata."""
     runner = Interpreter(model_content=content).get_signature_runner()
-    (name,) = runner.get_input_details()
-    (out,) = runner(**{name: probe_input()}).values()
+    (out,) = runner(**probe_input().parts()).values()
     return answer(out.astype(np.float64) + shift)
 
 

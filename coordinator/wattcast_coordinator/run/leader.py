@@ -16,11 +16,8 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
-<<<<<<< HEAD
-from wattcast_coordinator.run.models import ModelDesk
-=======
 from wattcast_coordinator.run.feeds import FeedForecasts
->>>>>>> forecast
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
@@ -70,11 +67,8 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
-<<<<<<< HEAD
         await self._desk.take_up(leadership)
-=======
         self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
->>>>>>> forecast
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import panels
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from jobs import square
+from processes import alive
 from variants import BASE, model
 
 from wattcast_coordinator.models.promotion import PERSISTENCE, SEASONAL
@@ -223,10 +223,3 @@ def wait_for(condition, patience_s=30.0):
     while not condition():
         assert time.monotonic() < end_s
         time.sleep(0.05)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

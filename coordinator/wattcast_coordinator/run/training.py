@@ -57,10 +57,15 @@ class Training:
         self._drift = DriftWatch(parts)
         desk.changed = self._drift.forget
 
+    @property
+    def running(self) -> bool:
+        """Whether one is under way."""
+        return self._task is not None and not self._task.done()
+
     async def look(self, at: datetime) -> None:
         """Look for drift, and begin a training if one is due or was left unfinished."""
         await self._drift.look(at)
-        if self._config.retrain_days <= 0 or (self._task and not self._task.done()):
+        if self._config.retrain_days <= 0 or self.running:
             return
         job = self._unfinished() or self._due(at, self._drift.alarms)
         if job is not None:
@@ -112,9 +117,10 @@ class Training:
             part.replace(data)
         await self._run(self._command(data))
         result = _read(self._folder / "out" / _RESULT)
-        rule = Rule(margin=self._config.margin)
-        for entry in result.get("models", []):
-            await self._judge(entry, rule)
+        if "models" not in result:
+            raise DataError(f"{self._folder / 'out' / _RESULT}: is missing or damaged")
+        for entry in result["models"]:
+            await self._judge(entry, Rule(margin=self._config.margin))
 
     def _command(self, data: Path) -> Sequence[str]:
         config = self._config

@@ -75,12 +75,12 @@ def fit_panel(
         ConfigError: too little was measured.
         MissingExtraError: the extra ``train`` is absent.
     """
-    progress(f"{servers.name}: drawing {windows} windows")
+    progress(f"drawing {windows} windows of servers")
     rng = np.random.default_rng(settings.seed)
     drawn = dataset.draw(servers, windows, rng, held_out=False, augment=dataset.PANEL)
     if len(drawn) < min(windows, _LEAST_WINDOWS):
         raise ConfigError(
-            f"{servers.name}: {len(drawn)} windows of six hours and an hour ahead are known,"
+            f"{len(drawn)} windows of six hours and an hour ahead are known,"
             f" {_LEAST_WINDOWS} are needed; remedy: more days to learn from"
         )
     scale = drawn.input.scale_w  # losses count in watts: lively servers weigh more

@@ -1,12 +1,12 @@
 """One training: learn an application's model and judge it; runs on any machine."""
 
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from wattcast_agent.forecast.forecaster import Forecaster
@@ -66,16 +66,16 @@ def run(job: Job) -> Trained:
     """
     whole = stored.read(job.source, job.days, job.until)
     split = stored.split_step(whole, job.judge_days)
-    mine = whole.of(job.application)
+    mine, say = whole.of(job.application), partial(_say, job.application)
     with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(sys.stderr):
         folder = Path(name)
-        about = stored_fit.fit(mine, job.application, split, job.settings, folder, _say)
+        about = stored_fit.fit(mine, job.application, split, job.settings, folder, say)
         content = (folder / MODEL).read_bytes()
         models = {
             CHALLENGER: _load(folder / "challenger.tflite", content),
             CHAMPION: _load(folder / "champion.tflite", job.champion or BASE_MODEL.read_bytes()),
         }
-        _say(f"{job.application}: judging on the newest {job.judge_days:g} days")
+        say(f"judging on the newest {job.judge_days:g} days")
         updates = {
             n: Forecaster(m.predict, m.id, learned=m.learned).update for n, m in models.items()
         }
@@ -95,5 +95,5 @@ def _load(path: Path, content: bytes) -> Guarded:
     return guarded(model)
 
 
-def _say(line: str) -> None:
-    print(f"[{os.getpid()}] {line}", file=sys.stderr, flush=True)
+def _say(application: str, line: str) -> None:
+    print(f"{application}: {line}", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """From stored rows to judged models."""
 
+import hashlib
 import json
 import os
 import signal
@@ -15,9 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from jobs import square
 from processes import alive
-from variants import BASE, model
+from variants import model
 
-from wattcast_coordinator.models.promotion import PERSISTENCE, SEASONAL
+from wattcast_coordinator.models.promotion import (
+    CHALLENGER,
+    CHAMPION,
+    PERSISTENCE,
+    SEASONAL,
+    Judgement,
+)
 from wattcast_coordinator.store.open import open_store
 from wattcast_coordinator.train import judge, stored
 from wattcast_coordinator.train.fan_out import Where, fan_out
@@ -28,6 +35,8 @@ from wattcast_core.models import ALL
 from wattcast_core.signature import FEATURES, Signature, Tags
 from wattcast_core.units import from_epoch_s
 from wattcast_tools.main import main
+from wattcast_tools.training import from_store
+from wattcast_tools.training.job import Trained
 
 START = from_epoch_s(panels.FIRST * 300.0)
 
@@ -158,42 +167,49 @@ def test_a_cluster_whose_library_is_missing_names_the_extra(tmp_path, capsys, mo
     assert "pip install 'wattcast[ray]'" in capsys.readouterr().err
 
 
-def asked_for(tmp_path, *more):
-    data = tmp_path / "p.parquet"
-    if not data.exists():
-        panels.write(data, days=3, servers=2)
-    return ["train", "--from-store", str(data), "--out", str(tmp_path / "models"),
-            "--judge-days", "0.5", "--limit-windows", "300", "--epochs", "1", "--json",
-            "--least-server-days", "1", "--workers", "1", *more]  # fmt: skip
+class Trainer:
+    """Stands in for the network's training: it counts, and knows how each model did."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, job):
+        self.asked.append(job.application)
+        content = model(f"m-{job.application}")
+        names = (ALL, *job.applications) if job.application == ALL else (job.application,)
+        mine = 1.0 if job.application == ALL else 0.99
+        losses = {CHALLENGER: mine, CHAMPION: 2.0, PERSISTENCE: 3.0, SEASONAL: 3.0}
+        judged = {
+            n: Judgement(n, 5000, "a", "b", losses, dict.fromkeys(losses, 0.9)) for n in names
+        }
+        about = {"id": f"m-{job.application}", "sha256": hashlib.sha256(content).hexdigest()}
+        return Trained(content, about, judged)
 
 
-@pytest.mark.train
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # TensorFlow and Keras warn of their own future
-def test_models_are_trained_judged_and_not_trained_twice(tmp_path, capsys):
-    (tmp_path / "champion.tflite").write_bytes(model("champion", BASE))
-    asked = asked_for(tmp_path, "--champion", f"*={tmp_path / 'champion.tflite'}")
+def test_what_is_finished_is_not_trained_again_and_an_own_model_must_beat_the_new_one_of_all(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(from_store, "run", trainer := Trainer())
+    data = panels.write(tmp_path / "p.parquet", days=3, servers=3)
+    out = tmp_path / "models"
+    asked = ["train", "--from-store", str(data), "--out", str(out), "--judge-days", "0.5", "--json",
+             "--least-server-days", "4", "--workers", "1"]  # fmt: skip
     assert main([*asked, "--application", "*"]) == 0
     capsys.readouterr()
     assert main([*asked, "--all-applications"]) == 0
     told = capsys.readouterr()
-    assert "finished before: *" in told.err
+    assert trainer.asked == ["*", "web"]
+    assert "less than 4 server days, so no model of its own: batch" in told.err
     rows = {row["application"]: row for row in json.loads(told.out)["models"]}
-    assert set(rows) == {"*", "web", "batch"}
-    web = rows["web"]
-    assert web["judged"]["targets"] > 100
-    assert {"challenger", "champion", "global", PERSISTENCE, SEASONAL} == {
-        *web["judged"]["pinball_w"]
-    }
-    assert web["promote"] is False, "one epoch on 300 windows"
-    assert web["why"]
-    assert (tmp_path / "models" / web["file"]).is_file()
-    (tmp_path / "models" / web["file"]).write_bytes(b"cut off")
-    kept = tmp_path / "models" / "all" / "model.tflite"
-    before = kept.read_bytes(), kept.stat().st_mtime_ns
+    assert {name: row["promote"] for name, row in rows.items()} == {"*": True, "web": False}
+    assert rows["web"]["why"] == "1.0 % better than the global, 2 % are needed"
+    web = out / rows["web"]["file"]
+    web.write_bytes(web.read_bytes()[:-1])
     assert main([*asked, "--all-applications"]) == 0
-    assert "finished before: *, batch" in capsys.readouterr().err
-    assert (kept.read_bytes(), kept.stat().st_mtime_ns) == before
+    assert trainer.asked == ["*", "web", "web"], "its file was damaged"
+    panels.write(data, days=3, servers=3, seed=4)
+    assert main([*asked, "--all-applications", "--seed", "2"]) == 0
+    assert trainer.asked[3:] == ["*", "web"], "other data, another seed"
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -23,6 +23,8 @@ from wattcast_coordinator.models.promotion import (
     SEASONAL,
     Judgement,
 )
+from wattcast_coordinator.models.record import ModelState
+from wattcast_coordinator.models.registry import ModelRegistry
 from wattcast_coordinator.run.drift import DriftWatch
 from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
@@ -235,11 +237,17 @@ async def test_another_leader_finds_the_same_drift(site):
 
 @pytest.mark.train
 @pytest.mark.slow
-async def test_the_command_itself_is_run_and_its_model_entered(site):
+async def test_the_command_itself_is_run_and_its_model_entered(site, leadership):
+    files = ModelFiles(site.folder / "models")
+    before = files.add(model("before"), ALL)
+    older = replace(before, application="web", schema=1)  # before Wattcast was updated
+    champions = [replace(r, state=ModelState.CHAMPION) for r in (before, older)]
+    await ModelRegistry(leadership).put(champions)
     async with site.term() as training:
         await training.look(NOW)
         await training.look(NOW + 7 * DAY)
         await until(lambda: not training.running, 240.0)
-        (entered,) = site.desk.models()
+        (entered,) = [m for m in site.desk.models() if m.scores]
         assert entered.scores["targets"] > 100
+        assert CHAMPION in entered.scores["pinball_w"]
         assert entered.state == "candidate", "one epoch on 300 windows"

@@ -2,12 +2,13 @@
 
 From recordings (--base), or from a signature database (--from-store): one model for all servers,
 and with --all-applications one for each application that has enough data. What was finished stays
-finished if a training is interrupted and started again. Each model is judged on the newest days,
-which it did not learn from, against the one in service, persistence and seasonal naive.
+finished if a training is interrupted and started again; --base goes on after its last whole epoch.
+Each model from a database is judged on the newest days, which it did not learn from, against the
+one in service, persistence and seasonal naive.
 
 With --coordinator: what the models of a running coordinator are, and an operator's word on them.
 
-As in:
+examples:
   wattcast train --base --data recordings --out model
   wattcast train --from-store duckdb:state/signatures.duckdb --all-applications --out models
   wattcast train --from-store postgresql://w@db/wattcast --all-applications --dask tcp://head:8786

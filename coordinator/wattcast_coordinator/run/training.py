@@ -24,6 +24,7 @@ from wattcast_coordinator.run.drift import DriftWatch
 from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_core.errors import DataError, WattcastError
+from wattcast_core.signal.features import VERSION
 
 _log = logging.getLogger(__name__)
 _DRIFT_DAYS = 1.0  # at least between two trainings because of drift
@@ -127,7 +128,7 @@ class Training:
         champions = [
             word
             for record in self._desk.champions()
-            if (path := self._desk.keep(record.sha256))
+            if record.schema == VERSION and (path := self._desk.keep(record.sha256))
             for word in ("--champion", f"{record.application}={path}")
         ]
         options: dict[str, object] = {

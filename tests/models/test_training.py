@@ -41,14 +41,14 @@ MODELS = Models(retrain_days=7.0, train_days=3.0, judge_days=0.5, windows=300, e
 
 
 class Store:
-    """Three days of two servers; forecasts that are right until ``wrong_from``."""
+    """A day and a half of two servers; forecasts that are right until ``wrong_from``."""
 
     def __init__(self):
         self.asked, self.wrong_from = [], datetime.max.replace(tzinfo=UTC)
 
     async def steps_to_file(self, path, since, until):
         self.asked.append((since, until))
-        panels.write(path, days=3, servers=2)
+        panels.write(path, days=1.6, servers=2)
 
     async def judged(self, since, until):
         first, last = (round(at.timestamp()) // 300 for at in (since, until))

@@ -166,8 +166,8 @@ def ranged(low, high):
 
 
 def test_inputs_outside_what_the_model_learned_widen_the_fan_and_say_so():
-    plain, wide = (
-        run(Forecaster(perfect, "m1", learned=of), lambda k: {"s1": load(k)}, 90)["s1"]
+    plain, wide = (  # soon: calibration narrows the fan again while the forecasts prove right
+        run(Forecaster(perfect, "m1", learned=of), lambda k: {"s1": load(k)}, 70)["s1"]
         for of in (ranged(-9.0, 9.0), ranged(-1.0, 1.0))
     )
     assert plain.code is Code.LSTM

@@ -40,8 +40,9 @@ def test_the_alarm_comes_before_the_room_is_in_danger(drifting):
 
 
 @pytest.mark.slow
-def test_both_forecasters_are_served_and_counted(drifting):
-    assert set(drifting["forecasts"]) == {"lstm", "naive"}
+def test_served_forecasts_are_counted_by_forecaster_and_most_are_the_lstms(drifting):
+    assert set(drifting["forecasts"]) <= {"lstm", "naive"}
+    assert drifting["forecasts"]["lstm"] > 0.9 * 20 * 39
     assert sum(drifting["forecasts"].values()) == 20 * 39
 
 

@@ -27,7 +27,7 @@ _TREES: Mapping[str, Any] = {
     "bagging_freq": 1,
     "feature_fraction": 0.8,
     "verbosity": -1,
-    "num_threads": 2,
+    "num_threads": 1,  # more of them wait for each other busily where cores are few or shared
     "deterministic": True,
     "force_row_wise": True,
 }

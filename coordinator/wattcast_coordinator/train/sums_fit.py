@@ -111,7 +111,7 @@ def _examples(
 ) -> tuple[dict[str, Float32Array], Float32Array, Float32Array, NDArray[np.int64]]:
     """Inputs by name, scaled changes, weights, and the step of each."""
     parts = []
-    for rows in np.array_split(np.arange(len(steps)), _BLOCKS):
+    for rows in np.array_split(np.arange(len(steps)), min(_BLOCKS, len(steps))):
         shares = np.concatenate([source.shares, _random(rng, source.shares.shape[1])])
         parts.append(_block(source, served_w[rows], steps[rows], shares))
     given = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}

@@ -8,13 +8,12 @@ one in service, persistence and seasonal naive.
 
 With --coordinator: what the models of a running coordinator are, and an operator's word on them.
 
-examples:
-  wattcast train --base --data recordings --out model
-  wattcast train --from-store duckdb:state/signatures.duckdb --all-applications --out models
-  wattcast train --from-store postgresql://w@db/wattcast --all-applications --dask tcp://head:8786
-  wattcast train --promote models/all --coordinator http://127.0.0.1:7480
-  wattcast train --rollback --application web --coordinator http://127.0.0.1:7480
-  wattcast train --models --coordinator http://127.0.0.1:7480
+examples: wattcast train --base --data recordings --out model
+          wattcast train --from-store duckdb:state/signatures.duckdb --all-applications --out models
+          wattcast train --from-store postgresql://w@db/w --all-applications --dask tcp://head:8786
+          wattcast train --promote models/all --coordinator http://127.0.0.1:7480
+          wattcast train --rollback --application web --coordinator http://127.0.0.1:7480
+          wattcast train --models --coordinator http://127.0.0.1:7480
 """
 
 import argparse

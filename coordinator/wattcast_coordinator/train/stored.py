@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattcast_core.errors import ConfigError, DataError, MissingExtraError
 from wattcast_core.models import ALL
@@ -111,10 +112,7 @@ def _panel(table: Any, source: str) -> Stored:
     missing = {"server", "application", "step", *CHANNELS} - set(table.column_names)
     if missing:
         raise DataError(f"{source}: no column {', '.join(sorted(missing))}")
-    keys = list(zip(table["server"].to_pylist(), table["application"].to_pylist(), strict=True))
-    series = sorted(set(keys))
-    row_of = {key: row for row, key in enumerate(series)}
-    rows = np.array([row_of[key] for key in keys])
+    series, rows = _series(table.combine_chunks())
     step = table["step"].to_numpy().astype(np.int64)
     first = int(step.min())
     channels = np.full((len(series), int(step.max()) - first + 1, len(CHANNELS)), np.nan)
@@ -124,6 +122,17 @@ def _panel(table: Any, source: str) -> Stored:
     power[~(power >= 0)] = np.nan
     servers, applications = zip(*series, strict=True)
     return Stored(first * STEP_S, servers, applications, channels)
+
+
+def _series(table: Any) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+    """Server and application of each series, sorted, and the series of each row."""
+    servers, names = (table[of].chunk(0).dictionary_encode() for of in ("server", "application"))
+    codes = servers.indices.to_numpy().astype(np.int64) * len(names.dictionary)
+    found, rows = np.unique(codes + names.indices.to_numpy(), return_inverse=True)
+    known = [of.dictionary.to_pylist() for of in (servers, names)]
+    pairs = [(known[0][code // len(known[1])], known[1][code % len(known[1])]) for code in found]
+    order = sorted(range(len(pairs)), key=pairs.__getitem__)
+    return [pairs[k] for k in order], np.argsort(order)[rows]
 
 
 def split_step(stored: Stored, judge_days: float) -> int:

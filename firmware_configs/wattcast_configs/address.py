@@ -128,10 +128,14 @@ def parse_url(url: str) -> Address:
 
 
 def _options(query: str, scheme: Scheme, name: str) -> dict[str, str]:
-    found = dict(parse_qsl(query, keep_blank_values=True))
-    for key in found:
+    found: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in scheme.options:
             raise ConfigError(f"{name}: option '{key}' is unknown; {_hint(key, scheme.options)}")
+        if not value or key in found:
+            wrong = "stands twice" if value else "is empty"
+            raise ConfigError(f"{name}: option '{key}' {wrong}; give it once, or leave it out")
+        found[key] = value
     return found
 
 

@@ -28,10 +28,13 @@ def meter(power_w, volt=230.0):
 
 
 class RackDouble:
-    """The switch follows its preference after a moment, and the currents follow the switch."""
+    """The switch follows its preference after a moment, and the currents follow the switch.
+
+    ``obeys`` False: the preference is kept, and the switch stays where it is.
+    """
 
     def __init__(self):
-        self.writes = []
+        self.writes, self.obeys = [], True
         self.port = 0
         self._later = set()
         self._load_w = 400.0
@@ -68,12 +71,18 @@ class RackDouble:
     async def _act(self, unit, function, _start, address, _count, _registers, values):
         if unit == SWITCH and function == 6 and values:  # the echo is read without values
             self.writes.append((address, values[0]))
+            if not self.obeys:
+                return
             task = asyncio.create_task(self._follow(values[0]))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
 
     async def _follow(self, source):
         await asyncio.sleep(0.2)
+        await self.stand(source)
+
+    async def stand(self, source):
+        """The switch stands on this source, and all that is read of it says so."""
         await self.put(SWITCH, {ACTIVE: [source]})
         await self.put(INPUT_A, meter(self._load_w if source == 1 else 0.0))
         await self.put(INPUT_B, meter(self._load_w if source == 2 else 0.0))
@@ -82,15 +91,20 @@ class RackDouble:
         """A rack file; ``agent`` adds keys to [agent]."""
         lines = ["[agent]", 'id = "agent-1"', 'rack = "r1"', 'state_dir = "state"']
         lines += [f"{key} = {value}" for key, value in agent.items()]
-        lines += [_server("s1", 2), _device("ats-1", "raritan_xerus_ts", self.port, SWITCH, "")]
-        roles = {INPUT_A: 'role = "source_a"', INPUT_B: 'role = "source_b"'}
-        for unit, role in roles.items():
-            extra = f'ats = "ats-1"\n{role}'
-            lines.append(_device(f"in-{unit}", "eastron_sdm630", self.port, unit, extra))
+        lines += [_server("s1", 2), self.switch()]
         for cord, unit in enumerate((CORD_A, CORD_B)):
             extra = f'server = "s1"\ncord = {cord}'
             lines.append(_device(f"cord-{cord}", "eastron_sdm630", self.port, unit, extra))
         lines.append('[[ats]]\nid = "ats-1"\nrating_a = 16.0\nhold_up_ms = 16.0\nreturn_s = 60.0\n')
+        return "\n".join(lines)
+
+    def switch(self):
+        """The part of a rack file that has the switch and the meters on its inputs."""
+        lines = [_device("ats-1", "raritan_xerus_ts", self.port, SWITCH, "")]
+        roles = {INPUT_A: 'role = "source_a"', INPUT_B: 'role = "source_b"'}
+        for unit, role in roles.items():
+            extra = f'ats = "ats-1"\n{role}'
+            lines.append(_device(f"in-{unit}", "eastron_sdm630", self.port, unit, extra))
         return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """A building system by BACnet/IP, against a device of bacpypes3 on loopback."""
 
 import asyncio
+import json
 import socket
 
 import pytest
@@ -174,3 +175,6 @@ async def test_a_profile_of_the_sites_own_serves_the_technician(plant, tmp_path,
     printed = capsys.readouterr().out
     assert "Contoso PlantServer plant at bacnet://127.0.0.1" in printed
     assert "ups.load_pct  42.5" in printed
+    assert await asyncio.to_thread(main, [*words, "--json"]) == 0
+    point = json.loads(capsys.readouterr().out)["points"]["ups.load_pct"]
+    assert (point["value"], point["unit"], point["quality"]) == (42.5, "%", "good")

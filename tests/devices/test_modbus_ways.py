@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import ssl
 import tty
@@ -93,6 +94,25 @@ async def poll(bench, profiles):
     return _poll
 
 
+async def power_told(capsys, url):
+    """What the technician's command tells of a device that it has to identify by itself."""
+    words = ["tech", "read", "--url", url, "--timeout", "60", "--json"]
+    code = await asyncio.to_thread(main, words)
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    document = json.loads(printed.out)
+    assert document["profile"] == "eastron_sdm630"
+    assert document["points"]["inlet.1.power_w"]["quality"] == "good"
+    return document["points"]["inlet.1.power_w"]["value"]
+
+
+async def test_a_technician_reads_over_a_serial_line(bench, serve, serial_line, capsys):
+    here, there = serial_line
+    await serve(ModbusSerialServer(units(bench), port=there, baudrate=19200))
+    url = f"modbus-rtu://{here}?baud=19200&device_id=2"
+    assert await power_told(capsys, url) == pytest.approx(280)
+
+
 async def test_rtu_on_a_serial_line_carries_several_units(bench, serve, serial_line, poll):
     here, there = serial_line
     await serve(ModbusSerialServer(units(bench), port=there, baudrate=19200))
@@ -115,7 +135,7 @@ async def test_a_serial_device_that_is_not_there_and_settings_that_do_not_exist(
         assert says in capsys.readouterr().err
 
 
-async def test_rtu_in_tcp(bench, serve, poll):
+async def test_rtu_in_tcp(bench, serve, poll, capsys):
     port = await serve(
         ModbusTcpServer(units(bench), address=("127.0.0.1", 0), framer=FramerType.RTU)
     )
@@ -123,6 +143,7 @@ async def test_rtu_in_tcp(bench, serve, poll):
     found = await poll(meter=("eastron_sdm630", url, Tls()))
     assert found["meter"].problem == ""
     assert found["meter"].readings["inlet.1.power_w"] == pytest.approx(280)
+    assert await power_told(capsys, url) == pytest.approx(280)
 
 
 @pytest.fixture
@@ -140,12 +161,14 @@ async def tls_port(bench, serve, authority):
     return await serve(ModbusTlsServer(units(bench), address=("127.0.0.1", 0), sslctx=context))
 
 
-async def test_modbus_security_with_certificates_on_both_sides(tls_port, authority, poll):
+async def test_modbus_security_with_certificates_on_both_sides(tls_port, authority, poll, capsys):
     cert, key = authority.sign("agent")
     url = f"modbus-tls://127.0.0.1:{tls_port}?device_id=2"
     found = await poll(meter=("eastron_sdm630", url, Tls(ca=authority.ca, cert=cert, key=key)))
     assert found["meter"].problem == ""
     assert found["meter"].readings["inlet.1.power_w"] == pytest.approx(280)
+    login = f"&ca={authority.ca}&cert={cert}&key={key}"
+    assert await power_told(capsys, url + login) == pytest.approx(280)
 
 
 async def test_a_device_whose_certificate_is_not_trusted_is_not_read(

@@ -58,6 +58,19 @@ def test_whatever_a_device_lacks_or_shows_no_reading_is_made_up(name):
                     assert point.minimum <= reading.value <= point.maximum, (key, odd, quantity)
 
 
+@pytest.mark.parametrize("name", [n for n, p in PROFILES.items() if p.protocol == "snmp"])
+@pytest.mark.parametrize("ones", [2**31 - 1, 2**32 - 1])
+def test_a_register_of_ones_is_no_reading(name, ones):
+    shown = [
+        (vector.note, quantity)
+        for vector in PROFILES[name].vector
+        for objects in [dict.fromkeys(vector.objects, ones)]
+        for quantity, reading in decode(resolved(PROFILES[name], objects), objects).items()
+        if reading.quality is Quality.GOOD
+    ]
+    assert not shown
+
+
 def test_the_highest_of_lines_is_told_where_lines_tell_it():
     profile = PROFILES["rfc1628_ups"]
     base = "1.3.6.1.2.1.33.1.4"

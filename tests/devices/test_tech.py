@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from wattcast_agent.devices import probe
 from wattcast_agent.devices.modbus_unit import ModbusUnit
 from wattcast_configs.profiles import BUILT_IN
 from wattcast_core.errors import Unreachable
@@ -205,7 +206,24 @@ def test_nobody_there_is_exit_4_and_a_wrong_profile_exit_2(capsys):
     assert main([*words, "xy_md2"]) == 2
     assert "did you mean 'xy_md02'" in capsys.readouterr().err
     assert main([*words, "apc_ats"]) == 2
-    assert "no profile is for modbus" in capsys.readouterr().err
+    assert "is reached by modbus, but apc_ats is for snmp" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--timeout", v) for v in ("0", "-3", "nan", "inf", "1e9", "soon")]
+    + [("--interval", v) for v in ("0", "nan", "-1")]
+    + [("--count", v) for v in ("-1", "1.5")],
+)
+def test_a_number_that_cannot_be_meant_is_exit_2(capsys, option, value):
+    with pytest.raises(SystemExit) as end:
+        main(["tech", "watch", "--url", "nut://127.0.0.1/x", f"{option}={value}"])
+    assert end.value.code == 2
+    assert f"{option}: {value}: give " in capsys.readouterr().err
+
+
+def test_what_a_device_says_is_fit_for_a_terminal():
+    assert probe.plain("PDU\x1b[31m\x1b]0;t\x07\r\nline 2\x00 µA") == "PDU [31m ]0;t line 2 µA"
 
 
 @pytest.mark.integration

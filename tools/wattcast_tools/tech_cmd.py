@@ -22,7 +22,7 @@ refuses the login or the version; 4 no connection, connection refused, or no ans
 
 import argparse
 import json
-from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ Identify a device, unless --profile says what it is, and read it once.
   wattcast tech read --url 'snmp://192.0.2.10?community=public' --json | jq .points
   wattcast tech read --url nut://192.0.2.20/ups --timeout 30"""
 _WATCH = """\
-Read a device again and again: a live table in a terminal (what changed is green, stale yellow,
-invalid red), else a line a reading at first and then one for each that changed. A device that
+Read a device again and again: a live table in a terminal (what changed is green, invalid red,
+missing dim), else a line a reading at first and then one for each that changed. A device that
 does not answer for a while is waited for.
 
   wattcast tech watch --url 'modbus-tcp://192.0.2.11?device_id=1' --interval 0.5
@@ -48,6 +48,14 @@ and what it can be commanded. Nothing is written.
   wattcast tech probe --url redfish://192.0.2.30
   wattcast tech probe --url 'modbus-tcp://192.0.2.11?device_id=7' --json | jq .candidates"""
 
+_PROFILES = """\
+List the families of devices that are known: kind, protocol, how certain the facts are, what can be
+commanded, and models. docs/devices.md says more; a profile of your own is tried with
+--profile ./mine.toml.
+
+  wattcast tech profiles --json | jq -r '.[] | select(.protocol == "snmp") | .name'"""
+_LONGEST_S = 3600.0  # nobody stands at a rack for longer
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``wattcast tech``."""
@@ -57,9 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read = actions.add_parser("read", help="read a device once", description=_READ)
     watch = actions.add_parser("watch", help="read it again and again", description=_WATCH)
     probe = actions.add_parser("probe", help="find out what it is", description=_PROBE)
-    profiles = actions.add_parser("profiles", help="list the profiles that ship")
-    for action in (read, watch, probe):
+    profiles = actions.add_parser(
+        "profiles", help="list the profiles that ship", description=_PROFILES
+    )
+    for action in (read, watch, probe, profiles):
         action.formatter_class = argparse.RawDescriptionHelpFormatter
+    for action in (read, watch, probe):
         action.epilog = (
             "addresses (put them into quotes: '?' and '&' mean something to a shell):\n  "
         )
@@ -70,18 +81,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--device", default="", metavar="ID", help="which device of --rack")
         action.add_argument("--profile", default="", help="name of a profile, or a .toml file")
         action.add_argument(
-            "--timeout", type=float, default=10.0, metavar="S", help="longest wait (default 10 s)"
+            "--timeout",
+            type=_seconds,
+            default=10.0,
+            metavar="S",
+            help="longest wait (default 10 s)",
         )
     watch.add_argument(
-        "--interval", type=float, default=1.0, metavar="S", help="time between reads (default 1 s)"
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="time between reads (default 1 s)",
     )
     watch.add_argument(
-        "--count", type=int, default=0, metavar="N", help="stop after N reads (default: Ctrl-C)"
+        "--count", type=_count, default=0, metavar="N", help="stop after N reads (default: Ctrl-C)"
     )
     for action in (read, watch, probe, profiles):
         action.add_argument(
             "--json", action="store_true", help="print JSON (watch: one document a line)"
         )
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) <= _LONGEST_S:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text}: give seconds, above 0 and up to {_LONGEST_S:g}")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: give a number of reads, or leave it out")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _profiles(*, as_json: bool) -> int:
     from wattcast_configs.profiles import load_profiles
+    from wattcast_tools.tech_text import print_table
 
     rows = [_profile_row(profile) for profile in load_profiles().values()]
     if as_json:
@@ -129,11 +162,3 @@ def _profile_row(profile: "Profile") -> dict[str, Any]:
 def _writes(row: dict[str, Any]) -> str:
     commands = ", ".join(row["commands"]) or "-"
     return f"{commands} (lab only)" if row["commands"] and row["lab_only"] else commands
-
-
-def print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print aligned columns; the first row is the head."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())

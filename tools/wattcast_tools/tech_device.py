@@ -24,14 +24,11 @@ from wattcast_configs.rack import Device
 from wattcast_core.errors import ConfigError, ForeignDevice, LoginRefused, Refused, Unreachable
 from wattcast_core.samples import Quality, Sample
 from wattcast_tools import tech_text
-from wattcast_tools.tech_cmd import print_table
 from wattcast_tools.tech_screen import Screen
 
 
 def run(args: argparse.Namespace) -> int:
     """Identify the device and read it; 0 if a point is good, else 1."""
-    if not args.timeout > 0:
-        raise ConfigError(f"--timeout: {args.timeout:g}; give more than 0 seconds")
     device = _of_rack(Path(args.rack), args.device) if args.rack else _of_url(args.url)
     login = login_of(device, device.where) if args.rack else login_from(device.where, os.environ)
     folder = Path(args.rack).parent if args.rack and not args.profile else Path()
@@ -70,7 +67,7 @@ async def _probe(
             name = _name(" ".join(says), device)
             print(json.dumps(_document("", name, []) | _offers(None, tried), indent=2))
         elif tried:
-            print_table(tech_text.candidate_rows(tried))
+            tech_text.print_table(tech_text.candidate_rows(tried))
         raise
     if args.json:
         name = _name(session.says, device)
@@ -78,7 +75,7 @@ async def _probe(
         print(json.dumps(document | _offers(session.profile, tried), indent=2))
     else:
         if tried:
-            print_table(tech_text.candidate_rows(tried))
+            tech_text.print_table(tech_text.candidate_rows(tried))
             print()
         _show(args, session, samples)
         print(tech_text.offers(session.profile))
@@ -191,7 +188,7 @@ def _show(args: argparse.Namespace, session: Session, samples: list[Sample]) -> 
         return
     at = samples[0].at if samples else None
     print(f"{name}\n{tech_text.about(session.profile, at)}")
-    print_table(tech_text.reading_rows(samples))
+    tech_text.print_table(tech_text.reading_rows(samples))
 
 
 def _document(profile: str, name: str, samples: list[Sample]) -> dict[str, Any]:

@@ -14,6 +14,14 @@ _TRUTHS = {"no": False, "yes": True}
 _Row = tuple[str, ...]
 
 
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print aligned columns; the first row is the head."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
 def points(samples: Sequence[Sample]) -> dict[str, Any]:
     """Name -> value, unit, quality and time of each reading."""
     return {

@@ -100,7 +100,7 @@ class ModbusUnit:
 
     async def introduce(self) -> str:
         """What the device says of itself."""
-        return await self._gateway.introduce(self._unit)
+        return probe.plain(await self._gateway.introduce(self._unit))
 
     async def look(self, family: Profile, checks: Sequence[Check]) -> dict[Check, Raw | None]:
         """What the device shows where the checks of a family look."""

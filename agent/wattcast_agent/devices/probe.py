@@ -104,6 +104,11 @@ def judge(check: Check, raw: Raw | None) -> Fit:
     return Fit.FITS
 
 
+def plain(text: str) -> str:
+    """What a device says, fit for one line of a terminal or a log: nothing in it is obeyed."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def introduced(says: str) -> str:
     """What a device says of itself, to end a message with."""
     return f"; it says it is {says}" if says else ""
@@ -138,7 +143,7 @@ def _begins(text: str, begin: str) -> bool:
 
 def _shows(check: Check, raw: Raw | None) -> str:
     where = check.key or f"register {check.address:#06x}"
-    shown = "nothing" if raw is None else f"'{raw}'"
+    shown = "nothing" if raw is None else f"'{plain(str(raw))}'"
     if check.absent or check.excludes:
         return f"{where} shows {shown}, which this family does not"
     if raw is None and not check.begins and not check.is_range:

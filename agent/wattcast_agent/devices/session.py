@@ -76,8 +76,10 @@ async def open_session(
     """
     able = [p for p in profiles if p.protocol == device.where.protocol]
     if not able:
+        given = ", ".join(f"{p.name} is for {p.protocol}" for p in profiles)
         raise ConfigError(
-            f"no profile is for {device.where.protocol}; see `wattcast tech profiles`"
+            f"{device.where} is reached by {device.where.protocol}, but {given or 'no profile is'};"
+            " `wattcast tech profiles` lists what is known"
         )
     connections = Connections(max(0.1, round(timeout_s / _ANSWERS, 1)))
     unit = connections.unit(device, able[0], login)

@@ -139,7 +139,8 @@ class SnapshotUnit:
         raise DataError(f"{self.device.id} took {what}, but still shows {shown}")
 
     def _says(self, objects: Objects) -> str:
-        return " ".join(str(objects[k]) for k in self._peer.introduces if objects.get(k))
+        told = (str(objects[k]) for k in self._peer.introduces if objects.get(k))
+        return probe.plain(" ".join(told))
 
 
 def _same(shown: Raw | None, value: Raw) -> bool:

@@ -87,9 +87,7 @@ class SnmpUnit:
         """What the device says of itself: sysDescr and sysObjectID."""
         system = await self._peer.get(list(_SYSTEM.values()))
         texts = {
-            name: " ".join(str(system[oid]).split())
-            for name, oid in _SYSTEM.items()
-            if oid in system
+            name: probe.plain(str(system[oid])) for name, oid in _SYSTEM.items() if oid in system
         }
         return ", ".join(f"{name} '{text}'" for name, text in texts.items() if text)
 

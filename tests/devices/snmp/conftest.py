@@ -67,6 +67,19 @@ def rpdu2_chain():
     return record
 
 
+def rpdu1():
+    """The first generation: three phases without banks, and two switched outlets."""
+    base = "1.3.6.1.4.1.318.1.1.12"
+    record = {f"{base}.1.16.0": (INT, 2300)}
+    for row in (1, 2, 3):
+        record[f"{base}.2.3.1.1.2.{row}"] = (GAUGE, 10 * row)
+        record[f"{base}.2.3.1.1.4.{row}"] = (INT, row)
+        record[f"{base}.2.3.1.1.5.{row}"] = (INT, 0)
+    for outlet in (1, 2):
+        record[f"{base}.3.5.1.1.4.{outlet}"] = (INT, outlet)
+    return record
+
+
 def vertiv():
     """A PDU with sensors in two tables, in Fahrenheit; one of them has gone."""
     base = "1.3.6.1.4.1.21239.5.2"
@@ -198,6 +211,8 @@ RECORDS = {
     "rpdu2-no-outlet-power": without(f"{APC}.9.4.3.1.7.", rpdu2()),
     "rpdu2-no-phase-current": without(f"{APC}.6.3.1.5.", rpdu2()),
     "rpdu2-chain": rpdu2_chain(),
+    "rpdu1": rpdu1(),
+    "ats-with-loads": ats() | rpdu1(),
     "vertiv": vertiv(),
     "pdu2": pdu2(),
     "sentry-c": sentry4(0),

@@ -45,7 +45,9 @@ def good(samples):
         ("huawei-gse200m", "huawei_ups", {"output.1.L1.voltage_v": 219.9, "ups.load_pct": 8}),
         ("sentry-c", "servertech_sentry4", {"inlet.1.power_w": 1700, "inlet.2.L3.current_a": 3.02}),
         ("pdu2", "raritan_pdu2", {"inlet.1.power_w": 590.3, "env.1.temperature_c": 22.9}),
+        ("rpdu1", "apc_rpdu", {"device.power_w": 2300, "inlet.1.L3.current_a": 3}),
         ("ats", "apc_ats", {"ats.active_source": 1, "bank.2.power_w": 839}),
+        ("ats-with-loads", "apc_ats", {"ats.active_source": 1, "device.power_w": 1701}),
         ("eaton-ats", "eaton_ats2", {"ats.active_source": 2}),
     ],
 )

@@ -150,6 +150,7 @@ def test_a_seed_tells_all_ways_and_equal_rooms_for_moves(surging):
     servers = told["servers"]
     assert servers["nameplate"] <= servers["static_as_delivered"] <= servers["static_best"]
     assert servers["static_best"] <= servers["balance_bound"]
+    assert servers["guard_band"] <= servers["guard_band_hindsight"]  # 3 % is among the widths
     assert told["equal_servers"] == min(servers["guard_band"], servers["wattcast"])
     assert all(v["violations"] == 0 for v in told["at_equal"].values())
     violations, actions = tried(setting, GuardBand(surging, 0.03))
@@ -158,7 +159,7 @@ def test_a_seed_tells_all_ways_and_equal_rooms_for_moves(surging):
 
 
 def room_of(guard, watt, oracle=400, static_best=380, acts=(20, 40)):
-    names = ("nameplate", "sum_of_peaks", "static_as_delivered")
+    names = ("nameplate", "sum_of_peaks", "static_as_delivered", "guard_band_hindsight")
     servers = dict.fromkeys(names, 200) | {
         "static_best": static_best, "guard_band": guard, "wattcast": watt, "oracle": oracle,
         "balance_bound": 410,

@@ -47,6 +47,18 @@ def test_the_table_tells_what_each_action_relieves(room, capsys):
     assert "P(over)" in text
 
 
+def test_the_search_stops_while_schedule_and_proof_still_fit_in(monkeypatch):
+    now_s = [0.0]
+    monkeypatch.setattr(plan_cmd.time, "perf_counter", lambda: now_s[0])
+    deadline = plan_cmd.Deadline(1.0)
+    now_s[0] = 0.3  # a busy machine: the first goal took so long
+    assert not deadline()
+    now_s[0] = 0.72
+    assert not deadline()
+    now_s[0] = 0.73  # three quarters of it again, and a twentieth of the deadline
+    assert deadline()
+
+
 def test_a_refusal_says_why_and_writes_nothing(room, tmp_path, capsys):
     out = tmp_path / "plan.json"
     path = room(wl_movable=np.zeros_like, max_ats=lambda _: 0)

@@ -10,14 +10,17 @@ from coordinator_process import until
 from small_site import DATA_START_S, SITE, SPEED, STEP_S, control
 
 from wattcast_configs.files import load_control, load_site
+from wattcast_coordinator.api.agents import AgentServer
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.etcd import KeyValue
 from wattcast_coordinator.coord.intents import Intent, IntentKind, Intents, IntentState
+from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.ports import CommandAts, Move, MoveState, MoveStatus, StartMove, Transfer
 from wattcast_coordinator.run import leader as leading
 from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
@@ -225,9 +228,12 @@ async def test_a_move_that_fails_unforeseen_ends_alone(actions, parts, edges, et
     assert [e.kind for e in edges.events] == ["move_failed"]
 
 
-async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, monkeypatch):
+async def test_a_failed_cycle_is_told_and_the_next_one_runs(
+    parts, edges, etcd, monkeypatch, tmp_path
+):
     view = LiveView(parts)
-    leader = Leader(parts, graph.build(parts.site), view)
+    desk = ModelDesk(ModelFiles(tmp_path), AgentServer(None), parts.now, parts.tell, print)
+    leader = Leader(parts, graph.build(parts.site), view, desk)
     calls = []
 
     def step(state, *args):

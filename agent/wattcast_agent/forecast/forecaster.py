@@ -1,5 +1,6 @@
 """Signatures of a rack in, one forecast a server out."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from wattcast_core.units import FloatArray, epoch_s, from_epoch_s
 Predict = Callable[[ModelInput], FloatArray]
 STALE_STEPS = 6
 NAIVE_ID = "naive"
+_NO_MODEL = "no model is loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,19 @@ class Forecaster:
         self._window: SlidingWindow | None = None
         self.past = past or Past()
         self._judged_s = 0.0
-        self._model_problem = "" if predict else "no model is loaded"
+        self._model_problem = "" if predict else _NO_MODEL
+
+    def twin(self, predict: Predict | None, model_id: str, learned: Range | None) -> "Forecaster":
+        """Another model with a copy of all that this one has seen and learned."""
+        made = copy.copy(self)
+        made.use(predict, model_id, learned)
+        return made
+
+    def use(self, predict: Predict | None, model_id: str, learned: Range | None) -> None:
+        """Go on with another model, and with a copy of the past: a twin goes on with the other."""
+        self._window, self.past = copy.deepcopy((self._window, self.past))
+        self._predict, self._model_id, self._learned = predict, model_id, learned
+        self._model_problem = "" if predict else _NO_MODEL
 
     def update(
         self, signatures: Iterable[Signature], now: datetime, sampled_real_s: float

@@ -16,7 +16,7 @@ from wattcast_coordinator.plan.state import State
 from wattcast_coordinator.plan.verify import Verifier
 from wattcast_coordinator.topology.instance import Instance
 
-PATIENCE = 12  # rounds without a cheaper goal that end the search
+PATIENCE = 8  # rounds without a cheaper goal that end the search
 WIDE = 300  # actions in a mixed-integer search
 _ATTEMPTS = 40  # goals tried when none is within all limits
 _EFFORTS = 3  # of them scheduled for a best effort; and cheap goals, if one cannot be scheduled

@@ -17,10 +17,12 @@ from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.feeds import FeedForecasts
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Costs
+from wattcast_coordinator.run.training import Training
 from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
@@ -40,8 +42,8 @@ _log = logging.getLogger(__name__)
 class Leader:
     """Runs the decision cycle while this coordinator leads."""
 
-    def __init__(self, parts: Parts, graph: Graph, view: LiveView) -> None:
-        self._parts, self._graph, self._view = parts, graph, view
+    def __init__(self, parts: Parts, graph: Graph, view: LiveView, desk: ModelDesk) -> None:
+        self._parts, self._graph, self._view, self._desk = parts, graph, view, desk
         self._decision = parts.control.decision
         self._registry: Registry | None = None
         self._money, self._costs = Money(parts, graph, view), Costs()
@@ -57,6 +59,7 @@ class Leader:
         finally:
             self._view.leader, self._view.last = LeaderView(), None
             self._parts.board.leases = None
+            self._desk.lay_down()
 
     async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
@@ -64,6 +67,7 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
+        await self._desk.take_up(leadership)
         self._feeds = FeedForecasts(self._graph, None)
         async with self._parts.guard("reading the network of sums"):
             self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
@@ -77,7 +81,7 @@ class Leader:
             tasks.create_task(self._show(intents))
             tasks.create_task(self._recall(self._feeds))
             tasks.create_task(self._parts.prices.keep(self._parts.now))
-            upkeep = Upkeep(self._parts)
+            upkeep = Upkeep(self._parts, Training(self._parts, self._desk, tasks).look)
             tasks.create_task(upkeep.run())
             await self._cycles(state, keeper, actions, upkeep)
 

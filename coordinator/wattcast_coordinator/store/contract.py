@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.store.judged import Judged
 from wattcast_core.columns import IntArray
 from wattcast_core.messages import Batch
 from wattcast_core.units import FloatArray
@@ -163,6 +164,12 @@ class Archive(Protocol):
 
     def counts(self) -> Counts:
         """How much is stored."""
+
+    def judged(self, since: datetime, until: datetime) -> Judged:
+        """Forecasts for steps that end after ``since``, up to ``until``, and what came."""
+
+    def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """Every server on the model's steps, into a .parquet file; how many rows."""
 
 
 class Upkeep(Protocol):

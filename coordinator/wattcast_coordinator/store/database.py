@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store import backup, dimensions, frames, rollup
+from wattcast_coordinator.store import backup, dimensions, frames, rollup, steps
+from wattcast_coordinator.store import judged as judging
 from wattcast_coordinator.store.contract import (
     AuditEntry,
     Counts,
@@ -208,6 +209,14 @@ class SqlStore(Store):
             naive=kinds.get(Kind.NAIVE, 0),
             rows=sum(row.values()),
         )
+
+    def judged(self, since: datetime, until: datetime) -> judging.Judged:
+        """See ``Archive``."""
+        return judging.judged(self.engine, since, until)
+
+    def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """See ``Archive``."""
+        return steps.steps_to_file(self.engine, path, since, until)
 
 
 def _number(value: float | None) -> float:

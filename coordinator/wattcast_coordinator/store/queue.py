@@ -21,6 +21,7 @@ from wattcast_coordinator.store.contract import (
     WorkloadPower,
 )
 from wattcast_coordinator.store.journal import Journal
+from wattcast_coordinator.store.judged import Judged
 from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
@@ -118,6 +119,14 @@ class AsyncStore:
     async def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.events(limit))
+
+    async def judged(self, since: datetime, until: datetime) -> Judged:
+        """As of the Store; beside what decisions ask."""
+        return await asyncio.to_thread(self._store.judged, since, until)
+
+    async def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """As of the Store; takes its time beside everything else."""
+        return await asyncio.to_thread(self._store.steps_to_file, path, since, until)
 
     async def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """As of the Store."""

@@ -13,8 +13,8 @@ from wattcast_tools.capacity.pool import Pool
 from wattcast_tools.capacity.room import Plot, build
 from wattcast_tools.capacity.simulate import Lived, live
 
-GUARDS = (0.02, 0.03, 0.05, 0.08)  # of a limit
-MARGINS = (1.0, 1.5, 2.0, 3.0)  # standard deviations
+GUARDS = (0.01, 0.02, 0.03, 0.05, 0.08)  # of a limit
+MARGINS = (1.0, 1.5, 2.0, 3.0, 4.0)  # standard deviations
 FILL = 0.92  # of the balance bound: how full rooms are in which both are tuned
 _MOST = 1800
 _STEP = 3  # servers
@@ -100,6 +100,9 @@ def seed_result(setting: Setting, guard: float, margin: float) -> Json:
         "sum_of_peaks": room_of(static.peaks, setting.fit),
         "static_as_delivered": room_of(static.delivered, test),
         "static_best": room_of(static.best, plot, test, rng),
+        "guard_band_hindsight": max(
+            fits(setting, guard_band(setting, value), test) for value in GUARDS
+        ),
         **{name: fits(setting, policy, test) for name, policy in policies.items()},
         "balance_bound": high,
     }

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.forecast import Forecast
+from wattcast_core.models import Champion, ModelReport
 from wattcast_core.samples import Sample
 from wattcast_core.signature import FEATURES, Signature
 
-PROTOCOL_VERSION = 3
-# What a coordinator understands: 1 sent signatures and samples row by row, 2 knew no beats.
-SPOKEN_VERSIONS = (1, 2, 3)
+PROTOCOL_VERSION = 4
+# What a coordinator understands: 1 sent signatures and samples row by row, 2 knew no beats,
+# 3 no models.
+SPOKEN_VERSIONS = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,5 +126,12 @@ class Copied:
     number: int
 
 
-AgentMessage = Hello | Batch | CommandResult | Beat | Copy
-CoordinatorMessage = Welcome | Ack | AtsCommand | Rejected | Lease | Copied
+@dataclass(frozen=True, slots=True)
+class Champions:
+    """All champions, after a Welcome and whenever one changed."""
+
+    champions: tuple[Champion, ...]
+
+
+AgentMessage = Hello | Batch | CommandResult | Beat | Copy | ModelReport
+CoordinatorMessage = Welcome | Ack | AtsCommand | Rejected | Lease | Copied | Champions

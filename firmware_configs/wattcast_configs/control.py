@@ -115,6 +115,48 @@ class Decision:
             raise ConfigError("decision.disruption_money: give money above 0")
 
 
+PROMOTIONS = ("advise", "automatic")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """How forecast models are kept, trained again and replaced.
+
+    Attributes:
+        retrain_days: days (data) from one training to the next; 0 = only when it is asked for.
+        retrain_on_drift: also when forecasts have become worse; needs ``retrain_days`` above 0.
+        train_days: days of the signature database to learn from.
+        judge_days: newest days that are left out, to judge what was learned.
+        windows, epochs: of each training.
+        margin: share by which a challenger must lose less than the model in service.
+        promote: ``automatic`` lets a better one serve, ``advise`` only tells of it.
+        niceness: of the training process, 0 to 19.
+    """
+
+    retrain_days: float = 0.0
+    retrain_on_drift: bool = True
+    train_days: float = 60.0
+    judge_days: float = 2.0
+    windows: int = 50_000
+    epochs: int = 10
+    margin: float = 0.02
+    promote: str = "automatic"
+    niceness: int = 15
+
+    def __post_init__(self) -> None:
+        if self.promote not in PROMOTIONS:
+            known = ", ".join(PROMOTIONS)
+            raise ConfigError(f"models.promote: '{self.promote}'; known: {known}")
+        if self.retrain_days < 0 or not 0 < self.judge_days < self.train_days:
+            raise ConfigError(
+                "models: retrain_days must not be negative, judge_days above 0 and below train_days"
+            )
+        if not (0 <= self.margin < 1 and 0 <= self.niceness <= 19):
+            raise ConfigError("models: give margin from 0 to 1, niceness from 0 to 19")
+        if self.windows < 1 or self.epochs < 1:
+            raise ConfigError("models: windows and epochs must be at least 1")
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """The whole coordinator file; paths are relative to it."""
@@ -127,5 +169,6 @@ class Control:
     store: Store = field(default_factory=Store)
     redirector: Redirector = field(default_factory=Redirector)
     decision: Decision = field(default_factory=Decision)
+    models: Models = field(default_factory=Models)
     grid: Grid = field(default_factory=Grid)
     clock: ClockConfig = field(default_factory=ClockConfig)

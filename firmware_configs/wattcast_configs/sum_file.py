@@ -1,5 +1,6 @@
 """The network of sums as a file: its weights by name, in numpy's own format."""
 
+import io
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -24,7 +25,7 @@ def read_sums(path: Path) -> SumNetwork:
         DataError: missing, cut off, or of another shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return SumNetwork(**{name: np.asarray(file[name], np.float32) for name in file})
     except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a network of sums ({error}); {_REMEDY}") from error

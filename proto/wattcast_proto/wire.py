@@ -17,6 +17,7 @@ from wattcast_core.messages import (
     AgentMessage,
     Batch,
     Beat,
+    Champions,
     CoordinatorMessage,
     Copied,
     Copy,
@@ -25,6 +26,7 @@ from wattcast_core.messages import (
     Rejected,
     Welcome,
 )
+from wattcast_core.models import Champion, ModelReport, Stage
 from wattcast_core.samples import Quality, Sample
 from wattcast_core.signature import FEATURES, Signature
 from wattcast_proto.blocks import (
@@ -39,9 +41,11 @@ from wattcast_proto.v1 import agent_pb2 as pb
 _QUALITY = {q: pb.Quality.Value(f"QUALITY_{q.name}") for q in Quality}
 _KIND = {k: pb.ForecastKind.Value(f"FORECAST_KIND_{k.name}") for k in Kind}
 _OUTCOME = {o: pb.Outcome.Value(f"OUTCOME_{o.name}") for o in Outcome}
+_STAGE = {s: pb.ModelStage.Value(f"MODEL_STAGE_{s.name}") for s in Stage}
 _QUALITY_BACK = {v: k for k, v in _QUALITY.items()}
 _KIND_BACK = {v: k for k, v in _KIND.items()}
 _OUTCOME_BACK = {v: k for k, v in _OUTCOME.items()}
+_STAGE_BACK = {v: k for k, v in _STAGE.items()}
 
 
 def _sample_back(m: pb.Sample) -> Sample:
@@ -178,6 +182,22 @@ def _lease(e: Lease) -> pb.Lease:
     )
 
 
+def _champion(c: Champion) -> pb.Champion:
+    return pb.Champion(
+        application=c.application, id=c.id, sha256=c.sha256, size=c.size, schema=c.schema
+    )
+
+
+def _report(r: ModelReport) -> pb.ModelReport:
+    return pb.ModelReport(
+        application=r.application, id=r.id, sha256=r.sha256, stage=_STAGE[r.stage], why=r.why
+    )
+
+
+def _report_back(m: pb.ModelReport) -> ModelReport:
+    return ModelReport(m.application, m.id, m.sha256, _STAGE_BACK[m.stage], m.why)
+
+
 def encode_agent(message: AgentMessage) -> pb.AgentMessage:
     """Wire form of a message from an agent."""
     match message:
@@ -199,6 +219,8 @@ def encode_agent(message: AgentMessage) -> pb.AgentMessage:
             return pb.AgentMessage(beat=beat)
         case Copy(number, text):
             return pb.AgentMessage(copy=pb.Copy(number=number, text=text))
+        case ModelReport():
+            return pb.AgentMessage(report=_report(message))
         case _:
             assert_never(message)
 
@@ -228,6 +250,8 @@ def decode_agent(m: pb.AgentMessage) -> AgentMessage:
                 return Beat(b.sent_real_s, b.epoch, b.holding, b.leaving)
             case "copy":
                 return Copy(m.copy.number, m.copy.text)
+            case "report":
+                return _report_back(m.report)
     except KeyError as error:
         raise DataError(f"message from an agent: unknown enum value {error}") from error
     raise DataError("message from an agent: empty or newer than this coordinator")
@@ -238,19 +262,23 @@ def encode_coordinator(message: CoordinatorMessage) -> pb.CoordinatorMessage:
     match message:
         case Welcome(version, token, acknowledged):
             welcome = pb.Welcome(version=version, token=token, acknowledged=acknowledged)
-            return pb.CoordinatorMessage(welcome=welcome)
+            out = pb.CoordinatorMessage(welcome=welcome)
         case Ack(sequence):
-            return pb.CoordinatorMessage(ack=pb.Ack(sequence=sequence))
+            out = pb.CoordinatorMessage(ack=pb.Ack(sequence=sequence))
         case AtsCommand():
-            return pb.CoordinatorMessage(command=_command(message))
+            out = pb.CoordinatorMessage(command=_command(message))
         case Rejected(why):
-            return pb.CoordinatorMessage(rejected=pb.Rejected(why=why))
+            out = pb.CoordinatorMessage(rejected=pb.Rejected(why=why))
         case Lease():
-            return pb.CoordinatorMessage(lease=_lease(message))
+            out = pb.CoordinatorMessage(lease=_lease(message))
         case Copied(number):
-            return pb.CoordinatorMessage(copied=pb.Copied(number=number))
+            out = pb.CoordinatorMessage(copied=pb.Copied(number=number))
+        case Champions(champions):
+            told = pb.Champions(champions=map(_champion, champions))
+            out = pb.CoordinatorMessage(champions=told)
         case _:
             assert_never(message)
+    return out
 
 
 def decode_coordinator(m: pb.CoordinatorMessage) -> CoordinatorMessage:
@@ -259,22 +287,29 @@ def decode_coordinator(m: pb.CoordinatorMessage) -> CoordinatorMessage:
     Raises:
         DataError: the message is empty or of a kind this agent does not know.
     """
+    out: CoordinatorMessage
     match m.WhichOneof("kind"):
         case "welcome":
-            return Welcome(m.welcome.version, m.welcome.token, m.welcome.acknowledged)
+            out = Welcome(m.welcome.version, m.welcome.token, m.welcome.acknowledged)
         case "ack":
-            return Ack(m.ack.sequence)
+            out = Ack(m.ack.sequence)
         case "command":
             c = m.command
-            return AtsCommand(
+            out = AtsCommand(
                 c.id, c.token, c.expires_real_s, c.ats, c.from_source, c.to_source, c.most_a
             )
         case "rejected":
-            return Rejected(m.rejected.why)
+            out = Rejected(m.rejected.why)
         case "lease":
             e = m.lease
-            return Lease(e.sent_real_s, e.real_s, e.epoch, e.holder, e.redundant, e.copy)
+            out = Lease(e.sent_real_s, e.real_s, e.epoch, e.holder, e.redundant, e.copy)
         case "copied":
-            return Copied(m.copied.number)
+            out = Copied(m.copied.number)
+        case "champions":
+            told = m.champions.champions
+            out = Champions(
+                tuple(Champion(c.application, c.id, c.sha256, c.size, c.schema) for c in told)
+            )
         case _:
             raise DataError("message from the coordinator: empty or newer than this agent")
+    return out

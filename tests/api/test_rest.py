@@ -29,7 +29,15 @@ from wattcast_core.errors import ConfigError
 
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FAN = Fan(issued_at=NOW, step_s=300, q10=(1,), q50=(2,), q90=(3,), q99=(math.nan,))
+FAN = Fan(
+    issued_at=NOW,
+    step_s=300,
+    q10=(1,),
+    q50=(2,),
+    q90=(3,),
+    q99=(math.nan,),
+    covered=(0.1, 0.5, 0.9, 1),
+)
 STATE = State(
     now=NOW,
     feeds=(
@@ -175,6 +183,8 @@ async def test_health_and_metrics_can_be_scraped(client):
     reply = await client.get("/metrics")
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert 'wattcast_feed_load_watts{feed="A\\"1"} 900.5' in reply.text
+    covered = 'wattcast_feed_forecast_covered_ratio{feed="A\\"1",quantile="0.9"} 0.9'
+    assert covered in reply.text
     assert "wattcast_leader_token 7" in reply.text
     assert 'wattcast_meter_price_per_kwh{meter="m1"} 0.21' in reply.text
     assert 'wattcast_meter_price_per_kwh{meter="m2"}' not in reply.text

@@ -53,6 +53,7 @@ async def test_a_forecast_overload_moves_a_switch(coordinator, agents):
     assert {f["id"]: f["limit_w"] for f in state["feeds"]} == {"A": 600, "B": 1000, "C": 1000}
     assert not state["commands"]
     await until(lambda: all(a.acked for a in agents.values()))
+    await feeds_are_forecast_and_tell_how_well(coordinator)
 
     agents["r0"].surge = True
     await until(lambda: agents["r0"].commands)
@@ -72,6 +73,20 @@ async def test_a_forecast_overload_moves_a_switch(coordinator, agents):
     assert "Traceback" not in coordinator.log.read_text()
     with pytest.raises(ConnectionRefusedError):  # its etcd went with it
         socket.create_connection(coordinator.at["etcd"].split(":"), timeout=1)
+
+
+async def feeds_are_forecast_and_tell_how_well(coordinator):
+    def calibrated(state):
+        fans = [feed["forecast"] for feed in state["feeds"]]
+        return all(fan and fan["reason"].startswith("calibrated") for fan in fans) and fans
+
+    fans = calibrated(await coordinator.until(calibrated))
+    assert all(len(fan["covered"]) == 4 for fan in fans)
+    assert all(
+        low <= high for fan in fans for low, high in zip(fan["q50"], fan["q99"], strict=True)
+    )
+    metrics = (await coordinator.http.get(coordinator.at["dashboard"] + "metrics")).text
+    assert 'wattcast_feed_forecast_covered_ratio{feed="A",quantile="0.9"}' in metrics
 
 
 async def future_readings_change_nothing(coordinator, agent):

@@ -10,13 +10,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "step"))
 import decision_room as room
 
 from wattcast_configs.control import Decision
+from wattcast_coordinator.run.feeds import FeedForecasts
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.step import State
 
 
 def seen(site, state=None):
     simulated = room.Room(site, spread_w=6.0)
-    return fans(state or State(), simulated.inputs(), simulated.graph, Decision())
+    feeds = FeedForecasts(simulated.graph, None)
+    return fans(state or State(), simulated.inputs(), simulated.graph, Decision(), feeds)
 
 
 def test_a_secure_feed_tells_how_surely_it_is_secure():

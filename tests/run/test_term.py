@@ -10,23 +10,26 @@ from coordinator_process import until
 from small_site import DATA_START_S, SITE, SPEED, STEP_S, control
 
 from wattcast_configs.files import load_control, load_site
+from wattcast_coordinator.api.agents import AgentServer
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.etcd import KeyValue
 from wattcast_coordinator.coord.intents import Intent, IntentKind, Intents, IntentState
+from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.ports import CommandAts, Move, MoveState, MoveStatus, StartMove, Transfer
 from wattcast_coordinator.run import leader as leading
 from wattcast_coordinator.run.actions import Actions
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
 from wattcast_coordinator.run.view import LiveView
-from wattcast_coordinator.store.contract import Counts
+from wattcast_coordinator.store.contract import Counts, RecentPower
 from wattcast_coordinator.topology import graph
 from wattcast_core.clock import DataClock, Segment
 from wattcast_core.commands import CommandResult, Outcome
 from wattcast_core.devices import DeviceState
-from wattcast_core.errors import DataError
+from wattcast_core.errors import DataError, StoreUnavailable
 from wattcast_core.samples import Quality
 from wattcast_tools.demo import toml_text
 
@@ -74,8 +77,8 @@ class Edges:
     async def roll_up(self, now):
         return 0
 
-    async def recent_power_w(self, steps):
-        return {}
+    async def recent_power(self, steps, patience_real_s=1.0):
+        return RecentPower()
 
     async def counts(self):
         return Counts()
@@ -225,9 +228,12 @@ async def test_a_move_that_fails_unforeseen_ends_alone(actions, parts, edges, et
     assert [e.kind for e in edges.events] == ["move_failed"]
 
 
-async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, monkeypatch):
+async def test_a_failed_cycle_is_told_and_the_next_one_runs(
+    parts, edges, etcd, monkeypatch, tmp_path
+):
     view = LiveView(parts)
-    leader = Leader(parts, graph.build(parts.site), view)
+    desk = ModelDesk(ModelFiles(tmp_path), AgentServer(None), parts.now, parts.tell, print)
+    leader = Leader(parts, graph.build(parts.site), view, desk)
     calls = []
 
     def step(state, *args):
@@ -245,6 +251,29 @@ async def test_a_failed_cycle_is_told_and_the_next_one_runs(parts, edges, etcd, 
     with pytest.raises(Deposed):  # plainly: the elector looks for it
         await asyncio.wait_for(term, 10)
     assert view.leader.token == 0
+
+
+async def test_without_its_network_of_sums_and_its_past_a_term_goes_on_and_tells(
+    parts, edges, etcd, monkeypatch, tmp_path
+):
+    async def away(steps, patience_real_s=1.0):
+        raise StoreUnavailable("no answer")
+
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(leading.BASE_SUMS.read_bytes()[:500])
+    monkeypatch.setattr(leading, "BASE_SUMS", cut)
+    monkeypatch.setattr(edges, "recent_power", away)
+    view = LiveView(parts)
+    leader = Leader(parts, graph.build(parts.site), view)
+    term = asyncio.create_task(leader.lead(Leadership(etcd, "me", 7, 1)))
+    await until(lambda: view.fans or term.done())
+    assert set(view.fans) == {"A", "B", "C"}
+    told = [e.text for e in edges.events if e.kind == "failed"]
+    assert any(str(cut) in text and "remedy" in text for text in told)
+    assert any("recalling the past week of power failed" in text for text in told)
+    etcd.leads = False
+    with pytest.raises(Deposed):
+        await asyncio.wait_for(term, 10)
 
 
 async def test_people_see_what_is_known_and_the_rest_as_unknown(parts, edges):

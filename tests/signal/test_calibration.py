@@ -69,7 +69,7 @@ def test_what_all_series_have_in_common_is_mended_faster_than_by_each_alone():
         for _ in range(300):
             served = margins.applied(np.tile(fixed, (count, HORIZON, 1)))
             actual = rng.normal(0.0, 2.0, count)
-            below.append((actual <= served[:, 0, 2]).mean())
+            below.append((actual <= served[:, -1, 2]).mean())
             margins.learn(actual, served)
         return np.mean(below[:])
 
@@ -82,6 +82,30 @@ def test_margins_are_bounded_and_quantiles_stay_ordered():
     served = calibrate(np.full(3000, 100.0), fixed)
     assert served.max() <= 2.0 + conformal.BOUND * 2.0
     assert (np.diff(served, axis=1) >= 0).all()
+
+
+def test_a_forecast_that_is_wide_just_now_is_moved_as_far_as_usual():
+    """Two series with the same past; only the second one's forecast has just grown tenfold."""
+    usual = np.tile([-1.0, 0.0, 1.0, 2.0], (2, HORIZON, 1))
+    margins = Margins()
+    for y in np.random.default_rng(7).normal(0.0, 1.5, 300):
+        served = margins.applied(usual)
+        margins.note(usual)
+        margins.learn(np.array([y, y]), served)
+    now = usual * [[[1.0]], [[10.0]]]
+    moved = margins.applied(now) - now
+    assert (moved[0, :, 2] > 0.1).all()
+    np.testing.assert_allclose(moved[1], moved[0])
+
+
+def test_the_share_covered_is_counted_as_it_came():
+    margins, actual = Margins(), np.random.default_rng(6).normal(size=200)
+    below = []
+    for y in actual:
+        served = margins.applied(np.tile([-1.0, 0.0, 1.0, 2.0], (1, HORIZON, 1)))
+        below.append(y <= served[0, -1])
+        margins.learn(np.array([y]), served)
+    np.testing.assert_allclose(margins.covered[0, -1], np.mean(below, axis=0))
 
 
 def test_unknown_actuals_teach_nothing():

@@ -40,11 +40,11 @@ def test_recent_power_stands_on_one_grid_and_gaps_are_nan(store):
     for sequence in range(5):
         servers = ("s1",) if sequence == 3 else ("s1", "s2")
         store.write("a", batch(sequence, servers))
-    recent = store.recent_power_w(3)
+    recent = store.recent_power(3).power_w
     assert recent["s1"] == [102.0, 103.0, 104.0]
     assert recent["s2"][::2] == [102.0, 104.0]
     assert math.isnan(recent["s2"][1])
-    assert store.recent_power_w(8)["s1"][3:] == [100.0, 101.0, 102.0, 103.0, 104.0]
+    assert store.recent_power(8).power_w["s1"][3:] == [100.0, 101.0, 102.0, 103.0, 104.0]
 
 
 def test_unknown_numbers_stay_unknown_and_history_starts_where_asked(store):
@@ -90,7 +90,7 @@ def test_a_text_with_nul_and_a_step_without_length_are_stored_as_far_as_they_go(
     store.write("a", batch(2))
     assert store.acknowledged("a") == 2
     assert store.counts().signatures == 3
-    assert set(store.recent_power_w(1)) == {"s1", "s2"}
+    assert set(store.recent_power(1).power_w) == {"s1", "s2"}
 
 
 def test_hours_hold_the_mean_and_the_peak_of_what_was_measured(store):

@@ -101,7 +101,7 @@ async def test_the_event_loop_goes_on_while_batches_are_written(store):
     assert worst_s < 0.3
     assert (await queue.counts()).samples == 20_000
     assert await queue.acknowledged("a99") == 99
-    assert len((await queue.recent_power_w(4))["s1"]) == 4
+    assert len((await queue.recent_power(4)).power_w["s1"]) == 4
     bad = Batch(200, signatures=("no signature",))
     with pytest.raises(AttributeError):
         await queue.write("a", bad)

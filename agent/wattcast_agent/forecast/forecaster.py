@@ -1,5 +1,6 @@
 """Signatures of a rack in, one forecast a server out."""
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from wattcast_core.units import FloatArray, epoch_s, from_epoch_s
 Predict = Callable[[ModelInput], FloatArray]
 STALE_STEPS = 6
 NAIVE_ID = "naive"
+_NO_MODEL = "no model is loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class _Outlook:
     """Both forecasters at one moment.
 
     Attributes:
-        quantiles_w: [kind, server, HORIZON, 4], calibrated; NaN where one gave nothing.
+        raw_w: [kind, server, HORIZON, 4]; NaN where one gave nothing.
+        quantiles_w: the same, calibrated.
         doubts: what is amiss at each server.
     """
 
     end_s: float
+    raw_w: FloatArray
     quantiles_w: FloatArray
     doubts: Doubts
 
@@ -76,7 +80,19 @@ class Forecaster:
         self._window: SlidingWindow | None = None
         self.past = past or Past()
         self._judged_s = 0.0
-        self._model_problem = "" if predict else "no model is loaded"
+        self._model_problem = "" if predict else _NO_MODEL
+
+    def twin(self, predict: Predict | None, model_id: str, learned: Range | None) -> "Forecaster":
+        """Another model with a copy of all that this one has seen and learned."""
+        made = copy.copy(self)
+        made.use(predict, model_id, learned)
+        return made
+
+    def use(self, predict: Predict | None, model_id: str, learned: Range | None) -> None:
+        """Go on with another model, and with a copy of the past: a twin goes on with the other."""
+        self._window, self.past = copy.deepcopy((self._window, self.past))
+        self._predict, self._model_id, self._learned = predict, model_id, learned
+        self._model_problem = "" if predict else _NO_MODEL
 
     def update(
         self, signatures: Iterable[Signature], now: datetime, sampled_real_s: float
@@ -131,7 +147,7 @@ class Forecaster:
         self.past.history.record(end_s, cut[:, :, 0])
         self.past.trail.judge(end_s, cut[:, -1, 0])
         outlook = self._outlook(cut, end_s)
-        self.past.trail.issue(end_s, outlook.quantiles_w)
+        self.past.trail.issue(end_s, outlook.raw_w, outlook.quantiles_w)
         return outlook
 
     def _outlook(self, cut: FloatArray, end_s: float) -> _Outlook:
@@ -147,7 +163,7 @@ class Forecaster:
         raw[:, np.isfinite(history_w).sum(axis=1) < naive.LEAST_STEPS] = np.nan
         step_w = shifts.find(history_w, inputs.scale_w)
         doubts = Doubts(inputs.age_steps, strange, by, step_w)
-        return _Outlook(end_s, self.past.trail.calibrated(raw), doubts)
+        return _Outlook(end_s, raw, self.past.trail.calibrated(raw), doubts)
 
     def _strangeness(self, inputs: ModelInput) -> tuple[FloatArray, list[str]]:
         if self._learned is None:

@@ -61,7 +61,7 @@ def _places(past: Past) -> Iterator[tuple[str, object, str]]:
     """Name in the file, object and attribute of each array."""
     yield "power_w", past.history, "power_w"
     for kind, margins in zip(KINDS, past.trail.margins, strict=True):
-        for key in ("own", "common", "count"):
+        for key in ("own", "common", "count", "usual_w", "covered"):
             yield f"{kind}_{key}", margins, key
     for key in ("loss_w", "count"):
         yield f"record_{key}", past.trail.record, key

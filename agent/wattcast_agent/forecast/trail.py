@@ -29,8 +29,10 @@ class Trail:
         pairs = zip(self.margins, raw_w, strict=True)
         return np.maximum(np.stack([margins.applied(raw) for margins, raw in pairs]), 0.0)
 
-    def issue(self, end_s: float, quantiles_w: FloatArray) -> None:
-        """Keep forecasts to judge them by what comes."""
+    def issue(self, end_s: float, raw_w: FloatArray, quantiles_w: FloatArray) -> None:
+        """Keep forecasts of a step, as calibrated, to judge them by what comes."""
+        for margins, raw in zip(self.margins, raw_w, strict=True):
+            margins.note(raw)
         self.issues.append(Issue(end_s, quantiles_w))
 
     def judge(self, end_s: float, actual_w: FloatArray) -> None:

@@ -2,10 +2,8 @@
 
 import hashlib
 import importlib
-import io
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,19 +12,17 @@ import numpy as np
 
 from wattcast_core.errors import DataError, MissingExtraError
 from wattcast_core.forecast import QUANTILES
-from wattcast_core.signal.familiar import Range
-from wattcast_core.signal.features import SCHEMA, Float32Array, ModelInput
+from wattcast_core.signal.features import Float32Array, ModelInput
+from wattcast_core.signal.model_file import RETRAIN, described, learned_between
 from wattcast_core.signal.quantiles import ordered
 from wattcast_core.signal.steps import HORIZON
 from wattcast_core.units import FloatArray
 
-METADATA = "forecast.json"
 _RUNTIMES = (
     ("ai-edge-litert", "ai_edge_litert.interpreter"),
     ("tflite-runtime", "tflite_runtime.interpreter"),
 )
 _ROWS = 20  # at once: takes less memory than a whole rack would, and hardly more time
-_RETRAIN = "remedy: take the model of this version of Wattcast or train it again (wattcast train)"
 
 
 class LiteRtModel:
@@ -37,6 +33,7 @@ class LiteRtModel:
         sha256: of the whole file.
         runtime: name and version of the runtime.
         metadata: what the model says of itself (forecast.json).
+        learned: where the model's inputs lay when it learned.
     """
 
     def __init__(self, model: Path, manifest: Path) -> None:
@@ -48,7 +45,8 @@ class LiteRtModel:
         """
         content = _read(model)
         self.sha256 = _verify(content, model, manifest)
-        self.metadata = _metadata(content, model)
+        self.metadata = described(content, model)
+        self.learned = learned_between(self.metadata, model)
         self.id = str(self.metadata.get("id", model.stem))
         self.runtime, runtime = _runtime()
         try:
@@ -61,14 +59,8 @@ class LiteRtModel:
             self._run = interpreter.get_signature_runner()
             (self._output,) = self._run.get_output_details()
         except (ValueError, RuntimeError) as error:
-            why = f"{model}: {self.runtime} cannot run it: {error}; {_RETRAIN}"
+            why = f"{model}: {self.runtime} cannot run it: {error}; {RETRAIN}"
             raise DataError(why) from error
-
-    @property
-    def learned(self) -> Range:
-        """Where the model's inputs lay when it learned."""
-        span = self.metadata["learned_between"]
-        return Range(np.array(span["low"]), np.array(span["high"]))
 
     def predict(self, inputs: ModelInput) -> FloatArray:
         """Quantiles of the scaled change from now, a whole rack in one batch.
@@ -106,14 +98,14 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); {_RETRAIN}") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {RETRAIN}") from error
 
 
 def _verify(content: bytes, model: Path, manifest: Path) -> str:
     try:
         wanted = json.loads(_read(manifest))["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{manifest}: not a manifest with a sha256; {_RETRAIN}") from error
+        raise DataError(f"{manifest}: not a manifest with a sha256; {RETRAIN}") from error
     actual = hashlib.sha256(content).hexdigest()
     if actual != wanted:
         raise DataError(
@@ -121,19 +113,6 @@ def _verify(content: bytes, model: Path, manifest: Path) -> str:
             "remedy: copy the model and its manifest again (reinstall wattcast)"
         )
     return actual
-
-
-def _metadata(content: bytes, model: Path) -> Mapping[str, Any]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            found = json.loads(archive.read(METADATA))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise DataError(f"{model}: holds no {METADATA}; {_RETRAIN}") from error
-    for key, expected in SCHEMA.items():
-        if not isinstance(found, dict) or found.get(key) != expected:
-            raise DataError(f"{model}: {METADATA} {key!r} is not {expected!r}; {_RETRAIN}")
-    checked: Mapping[str, Any] = found
-    return checked
 
 
 def _runtime() -> tuple[str, Any]:

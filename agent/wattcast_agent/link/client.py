@@ -5,7 +5,7 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import takewhile
 from typing import Any, Protocol, assert_never
 
@@ -19,6 +19,7 @@ from wattcast_core.messages import (
     Ack,
     AgentMessage,
     Beat,
+    Champions,
     Copied,
     Copy,
     Hello,
@@ -26,15 +27,17 @@ from wattcast_core.messages import (
     Rejected,
     Welcome,
 )
+from wattcast_core.models import ModelReport
 from wattcast_proto import wire
-from wattcast_proto.v1 import agent_pb2_grpc
+from wattcast_proto.v1 import agent_pb2, agent_pb2_grpc
 
 _log = logging.getLogger(__name__)
 _HANDSHAKE_REAL_S = 5.0
 _ACK_REAL_S = 15.0  # no acknowledgement for so long: the coordinator hangs
 _BACKOFF_REAL_S = (0.2, 3.0)  # the most is less than the time after which a partner takes over
 _BEAT_REAL_S = 1.0
-_BEATS_SINCE = 3  # version of the protocol
+_BEATS_SINCE, _MODELS_SINCE = 3, 4  # versions of the protocol
+_CHUNK_REAL_S = 10.0  # no part of a model's file for so long: the coordinator hangs
 _IN_FLIGHT = 8  # messages sent and not yet acknowledged
 _MESSAGE_BYTES = 512 * 1024
 _JOIN = 64  # spooled batches in one message at most
@@ -84,7 +87,7 @@ class Link:
         outbox: Outbox,
         directory: Directory,
         hello: Callable[[], Hello],
-        inbox: Callable[[AtsCommand | Welcome | Lease], None],
+        inbox: Callable[[AtsCommand | Welcome | Lease | Champions], None],
         beat: Callable[[], Beat] | None = None,
     ) -> None:
         """Wire the link.
@@ -101,6 +104,8 @@ class Link:
         self._older = outbox.highest  # batches of an earlier life of this agent are never live
         self._results: deque[CommandResult] = deque(maxlen=100)
         self._beats: deque[AgentMessage] = deque(maxlen=2)
+        self._reports: dict[tuple[str, str], ModelReport] = {}
+        self._stub: Any = None  # while connected to a coordinator that keeps models
         self._copy, self._copy_sent, self._copied = Copy(0, ""), 0, asyncio.Condition()
         self._copied_number = 0
         self._changed = asyncio.Event()
@@ -132,6 +137,40 @@ class Link:
             return False
         return True
 
+    def report(self, report: ModelReport) -> None:
+        """Tell what became of a model; of one model and application only the newest word goes."""
+        self._reports[report.application, report.sha256] = report
+        self._changed.set()
+
+    async def fetch(self, sha256: str, offset: int) -> AsyncIterator[bytes]:
+        """The file of a model, from an offset on.
+
+        Raises:
+            Unreachable: there is no coordinator now, it has no such file, or it hangs.
+        """
+        if self._stub is None:
+            raise Unreachable("no coordinator that keeps models is connected")
+        call = self._stub.Fetch(agent_pb2.ModelRequest(sha256=sha256, offset=offset))
+        try:
+            while True:
+                chunk = await asyncio.wait_for(call.read(), _CHUNK_REAL_S)
+                if chunk is grpc.aio.EOF:
+                    break
+                yield chunk.content
+            if (code := await call.code()) is not grpc.StatusCode.OK:
+                raise Unreachable(f"{code.name}: {_brief(await call.details())}")
+        except TimeoutError as error:
+            raise Unreachable(f"no part of the file came for {_CHUNK_REAL_S:.0f} s") from error
+        except grpc.aio.AioRpcError as error:
+            raise Unreachable(f"{error.code().name}: {_brief(error.details())}") from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise Unreachable("the connection ended") from error
+        finally:
+            call.cancel()
+
     def say(self, beat: Beat) -> None:
         """Send a beat out of turn."""
         self._beats.append(beat)
@@ -160,12 +199,20 @@ class Link:
             await asyncio.sleep(delay * spread)
 
     async def _session(self, address: str) -> None:
+        try:
+            await self._serve(address)
+        finally:
+            self._stub = None
+
+    async def _serve(self, address: str) -> None:
         async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
-            call: Any = agent_pb2_grpc.AgentLinkStub(channel).Connect()
+            stub: Any = agent_pb2_grpc.AgentLinkStub(channel)
+            call: Any = stub.Connect()
             await call.write(wire.encode_agent(self._hello()))
             welcome = await self._greeting(call)
             self._say(f"connected to {address}, token {welcome.token}", logging.INFO)
             self._resume(welcome)
+            self._stub = stub if welcome.version >= _MODELS_SINCE else None
             self._inbox(welcome)
             ways = [self._receive(call), self._send(call)]
             if self._make_beat is not None and welcome.version >= _BEATS_SINCE:
@@ -231,7 +278,7 @@ class Link:
         code = await call.code()
         raise Unreachable(f"stream ended, {code.name}: {_brief(await call.details())}")
 
-    def _take(self, message: Welcome | Ack | AtsCommand | Rejected | Lease) -> None:
+    def _take(self, message: Welcome | Ack | AtsCommand | Rejected | Lease | Champions) -> None:
         match message:
             case Ack(sequence) if sequence > self._sent:
                 raise DataError(f"acknowledges {sequence}, but {self._sent} was the last sent")
@@ -239,7 +286,7 @@ class Link:
                 self._outbox.ack(sequence)
                 self._acked, self._progress = max(self._acked, sequence), time.monotonic()
                 self._changed.set()
-            case AtsCommand() | Welcome() | Lease():
+            case AtsCommand() | Welcome() | Lease() | Champions():
                 self._inbox(message)
             case Rejected(why):
                 raise Unreachable(f"rejected: {why}")
@@ -275,6 +322,11 @@ class Link:
         while self._results:
             await call.write(wire.encode_agent(self._results[0]))
             self._results.popleft()
+        while self._reports and self._stub is not None:
+            key, report = next(iter(self._reports.items()))
+            await call.write(wire.encode_agent(report))
+            if self._reports.get(key) is report:
+                del self._reports[key]
 
     def _next(self, backlog_end: int) -> list[tuple[int, bytes]]:
         """Batches of the next message: alike in being live, and not too many bytes."""

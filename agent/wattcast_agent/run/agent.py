@@ -13,6 +13,7 @@ from wattcast_agent.devices.poller import Poll, Poller
 from wattcast_agent.link import codec
 from wattcast_agent.link.client import Link
 from wattcast_agent.partner.line import in_force
+from wattcast_agent.run.models import Models
 from wattcast_agent.run.technician import HOLD, PROVE, RELEASE, TRIAL
 from wattcast_agent.run.watch import Watch
 from wattcast_agent.safety import machine, persist
@@ -20,13 +21,13 @@ from wattcast_agent.safety.state import Answer, Kept, Moment, Safety, Tell, Writ
 from wattcast_agent.signature.builder import Builder
 from wattcast_agent.signature.pace import next_poll_real_s, poll_period_real_s
 from wattcast_agent.spool.store import Spool
-from wattcast_agent.step import Effect, Forecasts, Inputs, Keep, Send, Setup, State, Wrote, step
+from wattcast_agent.step import Effect, Inputs, Keep, Send, Setup, State, Wrote, step
 from wattcast_configs.rack import Rack
 from wattcast_core.clock import DataClock
 from wattcast_core.commands import AtsCommand, CommandResult
 from wattcast_core.devices import DeviceState
 from wattcast_core.errors import DataError, Refused, WattcastError
-from wattcast_core.messages import Batch, Hello, Lease, Welcome
+from wattcast_core.messages import Batch, Champions, Hello, Lease, Welcome
 from wattcast_core.units import epoch_s, from_epoch_s
 
 _log = logging.getLogger("wattcast.agent")
@@ -63,9 +64,10 @@ class Agent:
         setup: Setup,
         poller: Poller,
         spool: Spool,
-        forecasts: Forecasts,
+        models: Models,
         watch: Watch,
     ) -> None:
+        self._models = models
         self._rack, self._poller, self._spool, self._watch = rack, poller, spool, watch
         self._clock = rack.clock.clock()
         self._commands: list[AtsCommand] = []
@@ -81,7 +83,7 @@ class Agent:
         moment = self._moment(time.time())
         safety, self._owed = machine.resume(persist.load(text) if text else Kept(), moment)
         builder = Builder(setup.layout, rack.agent.step_s)
-        self._state = State(setup, builder, forecasts, safety)
+        self._state = State(setup, builder, models, safety)
 
     def stop(self) -> None:
         """End ``run`` after the beat under way."""
@@ -93,6 +95,7 @@ class Agent:
         await directory.start()
         self._link = Link(self._spool, directory, self._hello, self._take, self._watch.beat)
         sending = asyncio.create_task(self._link.run())
+        following = asyncio.create_task(self._models.run(self._link.fetch, self._link.report))
         try:
             owed = () if self._watch.has_partner else self._owed  # the partner may be at it by now
             await self._carry_out([Keep(self._state.safety.kept), *owed])
@@ -101,9 +104,10 @@ class Agent:
         finally:
             await self._poller.rest()
             await self._watch.leave(self._link)
-            sending.cancel()
-            with suppress(asyncio.CancelledError):
-                await sending
+            for task in (sending, following):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await directory.stop()
             await self._poller.close()
 
@@ -227,18 +231,27 @@ class Agent:
         a, token = self._rack.agent, self._state.safety.kept.highest_token
         return Hello(agent=a.id, rack=a.rack, highest_token=token)
 
-    def _take(self, message: AtsCommand | Welcome | Lease) -> None:
+    def _take(self, message: AtsCommand | Welcome | Lease | Champions) -> None:
         match message:
             case Welcome(token=token):
                 self._token = max(self._token, token)
+                self._tell_of_models()
             case AtsCommand():
                 self._commands.append(message)
             case Lease():
                 self._watch.leased(message)
                 return
+            case Champions(champions):
+                self._models.want(champions)
+                return
             case _:
                 assert_never(message)
         self._nudge.set()
+
+    def _tell_of_models(self) -> None:
+        if self._link is not None:
+            for report in self._models.reports():
+                self._link.report(report)
 
     def _taken(self, prefix: str) -> dict[str, str]:
         """What a technician at the rack asked for; asked once, done once."""

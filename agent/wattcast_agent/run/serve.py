@@ -13,10 +13,13 @@ from pathlib import Path
 from wattcast_agent import config
 from wattcast_agent.devices.poller import Poller
 from wattcast_agent.discover.fixed import Fixed
-from wattcast_agent.forecast.forecaster import Forecaster
+from wattcast_agent.forecast.roster import Roster
+from wattcast_agent.infer.guard import guarded
 from wattcast_agent.infer.litert import LiteRtModel
+from wattcast_agent.infer.shelf import Shelf
 from wattcast_agent.run import past_file
 from wattcast_agent.run.agent import Agent, Directory
+from wattcast_agent.run.models import Models
 from wattcast_agent.run.technician import open_spool
 from wattcast_agent.run.watch import Watch, open_line, place
 from wattcast_configs.files import load_rack
@@ -55,12 +58,13 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
     state_dir = base / rack.agent.state_dir
     with _alone(state_dir):
         spool = open_spool(rack, base)
-        past = past_file.read(state_dir)
-        forecaster = Forecaster(model.predict, model.id, learned=model.learned, past=past)
+        roster = Roster(guarded(model), past_file.read(state_dir))
+        shelf = Shelf(state_dir / "models")
+        models = Models(shelf, roster, (host.application for host in rack.server))
         clock = rack.clock.clock()
         poller = Poller(rack, profiles, lambda: clock.now(time.time()))
         watch = Watch(rack.agent.id, rack.partner, spool, lambda: poller.busy)
-        agent = Agent(rack, setup, poller, spool, forecaster, watch)
+        agent = Agent(rack, setup, poller, spool, models, watch)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, agent.stop)
@@ -72,7 +76,7 @@ async def _serve(rack: Rack, base: Path, coordinator: str) -> None:
             model.id,
             model.runtime,
         )
-        async with _partner(rack, watch), past_file.kept(state_dir, lambda: forecaster.past):
+        async with _partner(rack, watch), past_file.kept(state_dir, lambda: roster.past):
             await agent.run(directory)
         spool.close()
 

@@ -16,7 +16,7 @@ from wattcast_core.signal.conformal import SUMS, Margins
 from wattcast_core.signal.features import CHANNELS
 from wattcast_core.signal.history import History
 from wattcast_core.signal.issues import Issue, issued_for
-from wattcast_core.signal.steps import DAY, HORIZON, WINDOW
+from wattcast_core.signal.steps import DAY, HISTORY, HORIZON, STEP_S, WINDOW
 from wattcast_core.signal.sums import SumNetwork
 from wattcast_core.units import FloatArray
 
@@ -41,7 +41,8 @@ class NodeForecaster:
     """State of some nodes.
 
     Attributes:
-        shares: [node, server] of each server's power that a node carries.
+        shares: [node, server] of each server's power that a node carries; may be set anew before
+            an update.
         network: of sums, or None.
     """
 
@@ -52,6 +53,22 @@ class NodeForecaster:
         default_factory=lambda: (Margins(SUMS), Margins(SUMS))
     )
     _issues: deque[Issue] = field(default_factory=lambda: deque(maxlen=HORIZON))
+
+    @property
+    def covered(self) -> FloatArray:
+        """[node, HORIZON, 4] share of the past day's power at or below each quantile served."""
+        learned, added = self._margins
+        judged = (learned.count > 0)[..., None]
+        return np.where(judged, learned.covered, added.covered)
+
+    def resume(self, end_s: float, power_w: FloatArray) -> None:
+        """Take past power [node, step], its last step ending at ``end_s``, on a model step.
+
+        It may overlap with what was recorded since; NaN in it changes nothing.
+        """
+        late = round(max(self._history.end_s - end_s, 0.0) / STEP_S)
+        padded = np.pad(power_w, ((0, 0), (0, late)), constant_values=np.nan)
+        self._history.record(max(end_s, self._history.end_s), padded[:, -HISTORY:])
 
     def update(self, end_s: float, power_w: FloatArray, servers: Servers) -> FloatArray:
         """Take one step and forecast from it.
@@ -67,8 +84,7 @@ class NodeForecaster:
         self._judge(end_s, power_w)
         self._history.record(end_s, power_w[:, None])
         raw = (self._learned(end_s, servers), self._added(power_w, servers))
-        pairs = zip(self._margins, raw, strict=True)
-        learned, added = (np.maximum(margins.applied(of), 0.0) for margins, of in pairs)
+        learned, added = map(_calibrated, self._margins, raw)
         self._issues.append(Issue(end_s, np.stack([learned, added])))
         served = np.where(np.isnan(learned).any(axis=(1, 2), keepdims=True), added, learned)
         served[~np.isfinite(power_w)] = np.nan
@@ -95,3 +111,9 @@ class NodeForecaster:
 
     def _added(self, power_w: FloatArray, servers: Servers) -> FloatArray:
         return sums.added(servers.quantiles_w, servers.now_w, self.shares, power_w, servers.rho)
+
+
+def _calibrated(margins: Margins, raw_w: FloatArray) -> FloatArray:
+    served_w = np.maximum(margins.applied(raw_w), 0.0)
+    margins.note(raw_w)
+    return served_w

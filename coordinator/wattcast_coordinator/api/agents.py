@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
@@ -17,6 +17,7 @@ from wattcast_core.messages import (
     AgentMessage,
     Batch,
     Beat,
+    Champions,
     CoordinatorMessage,
     Copied,
     Copy,
@@ -25,14 +26,17 @@ from wattcast_core.messages import (
     Rejected,
     Welcome,
 )
+from wattcast_core.models import ModelReport
 from wattcast_core.signature import FEATURES
 from wattcast_proto import wire
 from wattcast_proto.v1 import agent_pb2_grpc
 from wattcast_proto.v1.agent_pb2 import AgentMessage as WireUp
 from wattcast_proto.v1.agent_pb2 import CoordinatorMessage as WireDown
+from wattcast_proto.v1.agent_pb2 import ModelChunk, ModelRequest
 
 _log = logging.getLogger(__name__)
 _SEEN = 16  # batches of an agent that may wait for the database; agents send 8 at a time
+_MODELS_SINCE = 4  # version of the protocol
 _OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second coordinator would silently share the port
     ("grpc.max_receive_message_length", 16 << 20),
@@ -62,8 +66,18 @@ class AgentHandler(Protocol):
     async def on_copy(self, agent: str, copy: Copy) -> bool:
         """Keep a rack's safety state; True when it is in etcd."""
 
+    async def on_report(self, agent: str, report: ModelReport) -> None:
+        """Take note of what became of a model at an agent."""
+
     async def on_gone(self, agent: str) -> None:
         """Take note that an agent's stream ended."""
+
+
+class ModelSource(Protocol):
+    """Keeps the files of models."""
+
+    def read(self, sha256: str, offset: int) -> Iterator[bytes]:
+        """Pieces of a file from an offset on; DataError if it is not kept here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,7 @@ class _Link:
     """One stream: who is on it, and what is to be sent."""
 
     agent: str = ""
+    takes_models: bool = False
     outgoing: asyncio.Queue[CoordinatorMessage | _End] = field(default_factory=asyncio.Queue)
     seen: asyncio.Queue[Batch] = field(default_factory=lambda: asyncio.Queue(_SEEN))
 
@@ -89,10 +104,11 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
     What an agent says is seen as it comes, also while an earlier batch waits for the database.
     """
 
-    def __init__(self, handler: AgentHandler) -> None:
-        self._handler = handler
+    def __init__(self, handler: AgentHandler, models: ModelSource | None = None) -> None:
+        self._handler, self._models = handler, models
         self._links: dict[str, _Link] = {}
         self._server: grpc.aio.Server | None = None
+        self._champions: Champions | None = None
 
     @property
     def connected(self) -> frozenset[str]:
@@ -130,6 +146,32 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
         if link is not None:
             link.outgoing.put_nowait(command)
         return link is not None
+
+    def tell_champions(self, champions: Champions | None) -> None:
+        """Tell all agents of the champions, now and when they connect; None: they are not known."""
+        self._champions = champions
+        for link in self._links.values():
+            self._send_champions(link)
+
+    def _send_champions(self, link: _Link) -> None:
+        if self._champions is not None and link.takes_models:
+            link.outgoing.put_nowait(self._champions)
+
+    async def Fetch(  # noqa: N802 - the name is given by the contract
+        self, request: ModelRequest, context: Any
+    ) -> AsyncIterator[ModelChunk]:
+        """Send a model's file, read piece by piece beside the loop."""
+        try:
+            pieces = self._pieces(request.sha256, max(0, request.offset))
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                yield ModelChunk(content=piece)
+        except DataError as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+
+    def _pieces(self, sha256: str, offset: int) -> Iterator[bytes]:
+        if self._models is None:
+            raise DataError("no models are kept at this coordinator")
+        return self._models.read(sha256, offset)
 
     async def Connect(  # noqa: N802 - the name is given by the contract
         self, request_iterator: Any, context: Any
@@ -186,9 +228,10 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
         if isinstance(answer, Rejected):
             _log.warning("agent %s rejected: %s", hello.agent, answer.why)
             return False
-        link.agent = hello.agent
+        link.agent, link.takes_models = hello.agent, answer.version >= _MODELS_SINCE
         older = self._links.get(hello.agent)
         self._links[hello.agent] = link
+        self._send_champions(link)
         if older is not None:
             older.outgoing.put_nowait(
                 _End(grpc.StatusCode.ABORTED, f"agent {hello.agent} connected anew elsewhere")
@@ -207,6 +250,8 @@ class AgentServer(agent_pb2_grpc.AgentLinkServicer):
             case Copy():
                 if await self._handler.on_copy(link.agent, message):
                     link.outgoing.put_nowait(Copied(message.number))
+            case ModelReport():
+                await self._handler.on_report(link.agent, message)
             case Hello():
                 raise DataError(f"agent {link.agent}: a second Hello on the same stream")
             case _:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from wattcast_coordinator.api.view import State
+from wattcast_core.forecast import QUANTILES
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _Values = Iterable[tuple[dict[str, str], float | None]]
@@ -17,6 +18,15 @@ def render(state: State) -> str:
         "feed_worst_loss_load_watts": (
             "Largest load of a feed after a single loss.",
             [({"feed": f.id}, f.worst_n1.load_w) for f in feeds if f.worst_n1],
+        ),
+        "feed_forecast_covered_ratio": (
+            "Share of the past day's loads at or below a quantile forecast an hour before.",
+            [
+                ({"feed": f.id, "quantile": f"{level:g}"}, share)
+                for f in feeds
+                if f.forecast
+                for level, share in zip(QUANTILES, f.forecast.covered, strict=False)
+            ],
         ),
         "server_power_watts": (
             "Power of a server.",

@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Str
 from pydantic import AwareDatetime
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from wattcast_coordinator.api import metrics
+from wattcast_coordinator.api import metrics, models
+from wattcast_coordinator.api.models import Desk
 from wattcast_coordinator.api.view import (
     AgentView,
     AtsView,
@@ -46,12 +47,13 @@ class Step(Snapshot):
     quality: str
 
 
-def create_app(view: View, stop: asyncio.Event) -> FastAPI:
+def create_app(view: View, stop: asyncio.Event, desk: Desk | None = None) -> FastAPI:
     """The web application.
 
     Args:
         view: where snapshots come from.
         stop: ends all event streams when set.
+        desk: who keeps the models; None: nobody does here.
     """
     app = FastAPI(
         title="Wattcast",
@@ -62,6 +64,8 @@ def create_app(view: View, stop: asyncio.Event) -> FastAPI:
     )
     app.include_router(_snapshots(view), prefix="/api/v1")
     app.include_router(_stored(view), prefix="/api/v1")
+    if desk is not None:
+        app.include_router(models.routes(desk), prefix="/api/v1")
     app.include_router(_live(view, stop))
     app.add_exception_handler(AnyHTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _problem)

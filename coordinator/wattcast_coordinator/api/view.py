@@ -33,7 +33,13 @@ class Point(Snapshot):
 
 
 class Fan(Snapshot):
-    """Forecast of a load: element h of a list is for ``issued_at + (h + 1) * step_s``."""
+    """Forecast of a load: element h of a list is for ``issued_at + (h + 1) * step_s``.
+
+    Attributes:
+        covered: share of the past day's loads at or below q10, q50, q90, q99 of an hour before;
+            empty where the forecast is not calibrated.
+        reason: ``calibrated: ...`` or ``summed: ...``, in words for an operator.
+    """
 
     issued_at: datetime
     step_s: float
@@ -41,6 +47,8 @@ class Fan(Snapshot):
     q50: tuple[Number, ...]
     q90: tuple[Number, ...]
     q99: tuple[Number, ...]
+    covered: tuple[Number, ...] = ()
+    reason: str = ""
 
 
 class WorstLoss(Snapshot):

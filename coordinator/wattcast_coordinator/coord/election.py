@@ -30,8 +30,8 @@ class Leadership:
     token: int
     lease: int
 
-    async def put(self, values: Mapping[str, str], *, leased: bool = False) -> None:
-        """Write all values in one transaction that checks that this term still stands.
+    async def put(self, values: Mapping[str, str | None], *, leased: bool = False) -> None:
+        """Write all values (None deletes) in one transaction that checks that this term stands.
 
         Raises:
             Deposed: it does not; nothing was written.

@@ -50,6 +50,12 @@ class Guard:
     create_revision: int
 
 
+def _change(key: bytes, value: str | None, lease: int) -> Any:
+    if value is None:
+        return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
+    return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value.encode(), lease=lease))
+
+
 def prefix_end(prefix: bytes) -> bytes:
     """First key after all keys that start with ``prefix``."""
     stripped = prefix.rstrip(b"\xff")
@@ -93,8 +99,8 @@ class Etcd:
         """Delete a key if it is there."""
         await self._call("KV", "DeleteRange", pb.DeleteRangeRequest(key=key.encode()))
 
-    async def put_if(self, guard: Guard, values: Mapping[str, str], lease: int = 0) -> bool:
-        """Write all values in one transaction if the guard holds; never repeated.
+    async def put_if(self, guard: Guard, values: Mapping[str, str | None], lease: int = 0) -> bool:
+        """Write all values (None deletes) in one transaction if the guard holds; never repeated.
 
         Returns:
             False if the guard did not hold and nothing was written.
@@ -105,10 +111,7 @@ class Etcd:
             result=pb.Compare.EQUAL,
             create_revision=guard.create_revision,
         )
-        puts = [
-            pb.PutRequest(key=k.encode(), value=v.encode(), lease=lease) for k, v in values.items()
-        ]
-        success = [pb.RequestOp(request_put=put) for put in puts]
+        success = [_change(key.encode(), value, lease) for key, value in values.items()]
         request = pb.TxnRequest(compare=[compare], success=success)
         return bool((await self._call("KV", "Txn", request, tries=1)).succeeded)
 

@@ -25,6 +25,7 @@ from wattcast_core.messages import (
     Rejected,
     Welcome,
 )
+from wattcast_core.models import ModelReport
 
 _LEASES_SINCE = 3  # version of the protocol
 _log = logging.getLogger(__name__)
@@ -43,11 +44,13 @@ class Handler:
         joined: called when an agent was welcomed; set by who leads.
         tell: where events go.
         audit: where results of commands go.
+        reported: where an agent's words on its models go.
     """
 
     joined: Callable[[Hello], Awaitable[None]]
     tell: Callable[[RaiseEvent], Awaitable[None]]
     audit: Callable[[CommandResult, datetime], Awaitable[None]]
+    reported: Callable[[str, ModelReport], Awaitable[None]]
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Handler:
         if why := self._misfit(hello, token):
             return Rejected(why)
         self._board.agent_racks[hello.agent] = hello.rack
-        if not (set(hello.versions) >= {_LEASES_SINCE} and self._is_others(hello)):
+        if not (max(hello.versions) >= _LEASES_SINCE and self._is_others(hello)):
             self._board.racks[hello.rack] = hello.agent
         await self.joined(hello)
         return Welcome(
@@ -190,6 +193,10 @@ class Handler:
         """Hand a command's result to whoever sent it."""
         self._board.take_answer(result)
         await self.audit(result, result.at)
+
+    async def on_report(self, agent: str, report: ModelReport) -> None:
+        """Hand an agent's word on a model to who keeps the models."""
+        await self.reported(agent, report)
 
     async def on_gone(self, agent: str) -> None:
         """Nothing to do: its facts grow stale by themselves, and are judged so."""

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from wattcast_configs.models import BASE_SUMS
+from wattcast_configs.sum_file import read_sums
 from wattcast_coordinator.api.view import LeaderView
 from wattcast_coordinator.coord.election import Deposed, Leadership
 from wattcast_coordinator.coord.intents import IntentKind, Intents, IntentState
@@ -14,33 +16,39 @@ from wattcast_coordinator.coord.registry import Registry
 from wattcast_coordinator.coord.state import StateKeeper
 from wattcast_coordinator.ports import Inputs, RaiseEvent, Severity
 from wattcast_coordinator.run.actions import Actions
+from wattcast_coordinator.run.feeds import FeedForecasts
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.money import Money
 from wattcast_coordinator.run.outlook import fans
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Costs
+from wattcast_coordinator.run.training import Training
 from wattcast_coordinator.run.upkeep import Upkeep
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.step import State, step
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_core.errors import DataError, StoreUnavailable, Unreachable
 from wattcast_core.messages import Hello
+from wattcast_core.signal.steps import HISTORY
 from wattcast_core.units import step_floor
 
 _WINDOW_STEPS = 64
 _ALIVE_STEPS = 2
 _SHOW_REAL_S = 1.0
+_RECALL_REAL_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class Leader:
     """Runs the decision cycle while this coordinator leads."""
 
-    def __init__(self, parts: Parts, graph: Graph, view: LiveView) -> None:
-        self._parts, self._graph, self._view = parts, graph, view
+    def __init__(self, parts: Parts, graph: Graph, view: LiveView, desk: ModelDesk) -> None:
+        self._parts, self._graph, self._view, self._desk = parts, graph, view, desk
         self._decision = parts.control.decision
         self._registry: Registry | None = None
         self._money, self._costs = Money(parts, graph, view), Costs()
         self._recent_w: Mapping[str, Sequence[float]] = {}
+        self._feeds = FeedForecasts(graph, None)
 
     async def lead(self, leadership: Leadership) -> None:
         """Lead until cancelled or deposed; errors are raised plainly, not in a group."""
@@ -51,6 +59,7 @@ class Leader:
         finally:
             self._view.leader, self._view.last = LeaderView(), None
             self._parts.board.leases = None
+            self._desk.lay_down()
 
     async def _lead(self, leadership: Leadership) -> None:
         self._registry = Registry(leadership)
@@ -58,6 +67,10 @@ class Leader:
         state = await self._load(keeper)
         await self._observe_placement(intents)
         await self._take_up_racks(leadership)
+        await self._desk.take_up(leadership)
+        self._feeds = FeedForecasts(self._graph, None)
+        async with self._parts.guard("reading the network of sums"):
+            self._feeds = FeedForecasts(self._graph, read_sums(BASE_SUMS))
         async with asyncio.TaskGroup() as tasks:
             actions = Actions(self._parts, intents, leadership.token, tasks)
             await actions.resume()
@@ -66,8 +79,9 @@ class Leader:
             await self._parts.tell(event)
             self._view.leader = LeaderView(id=self._parts.control.id, token=leadership.token)
             tasks.create_task(self._show(intents))
+            tasks.create_task(self._recall(self._feeds))
             tasks.create_task(self._parts.prices.keep(self._parts.now))
-            upkeep = Upkeep(self._parts)
+            upkeep = Upkeep(self._parts, Training(self._parts, self._desk, tasks).look)
             tasks.create_task(upkeep.run())
             await self._cycles(state, keeper, actions, upkeep)
 
@@ -77,6 +91,11 @@ class Leader:
             event = RaiseEvent(Severity.CRITICAL, "lease", problem, self._parts.now())
             await self._parts.tell(event)
         self._parts.board.leases = racks
+
+    async def _recall(self, feeds: FeedForecasts) -> None:
+        """Tell the forecasts of feeds the past week; without it, a day has to pass first."""
+        async with self._parts.guard("recalling the past week of power"):
+            feeds.resume(await self._parts.store.recent_power(HISTORY, _RECALL_REAL_S))
 
     async def joined(self, hello: Hello) -> None:
         """Enter a welcomed agent into the registry."""
@@ -117,7 +136,7 @@ class Leader:
             self._view.note_risks(state.episodes)
             self._view.plan = state.plan.why if state.plan else ()
             self._view.fans = await asyncio.to_thread(
-                fans, state, inputs, self._graph, self._decision
+                fans, state, inputs, self._graph, self._decision, self._feeds
             )
         return state
 
@@ -156,7 +175,7 @@ class Leader:
     async def _remember_power(self) -> None:
         """Correlation from what the store tells, or told last: a store away stops no decision."""
         try:
-            self._recent_w = await self._parts.store.recent_power_w(_WINDOW_STEPS)
+            self._recent_w = (await self._parts.store.recent_power(_WINDOW_STEPS)).power_w
         except StoreUnavailable as error:
             _log.warning("correlation rests on older power: %s", error)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
+
 from wattcast_configs.control import Control, Listen
 from wattcast_configs.files import load_site
 from wattcast_configs.site import Site
@@ -18,17 +20,22 @@ from wattcast_coordinator.act.choose import redirector
 from wattcast_coordinator.act.engine import EngineExecutor
 from wattcast_coordinator.act.migration import Migrator
 from wattcast_coordinator.api.agents import AgentServer
+from wattcast_coordinator.api.peer_files import fetch
 from wattcast_coordinator.api.rest import create_app
 from wattcast_coordinator.api.server import WebServer
 from wattcast_coordinator.coord.announce import Announcer
 from wattcast_coordinator.coord.election import Elector
 from wattcast_coordinator.coord.etcd import Etcd
+from wattcast_coordinator.coord.peers import Peers
 from wattcast_coordinator.coord.server import EtcdServer
+from wattcast_coordinator.models.files import ModelFiles
 from wattcast_coordinator.run.agents import Handler
 from wattcast_coordinator.run.board import Board
 from wattcast_coordinator.run.leader import Leader
+from wattcast_coordinator.run.models import ModelDesk
 from wattcast_coordinator.run.parts import Parts
 from wattcast_coordinator.run.prices import Prices
+from wattcast_coordinator.run.replicas import Replicas
 from wattcast_coordinator.run.view import LiveView
 from wattcast_coordinator.store.database import SqlStore
 from wattcast_coordinator.store.open import engine_of
@@ -44,6 +51,7 @@ class _Running:
     elector: Elector
     leader: Leader
     announce: Callable[[], Coroutine[None, None, bool]]
+    copy_models: Callable[[], Coroutine[None, None, None]]
     endpoints: dict[str, str]
 
 
@@ -72,7 +80,8 @@ async def serve(control: Control, folder: Path, ready: Path | None = None) -> No
 async def _until(stop: asyncio.Event, running: _Running) -> None:
     """Campaign, lead and be found until ``stop``; an error of any ends the coordinator."""
     campaign = running.elector.run(running.leader.lead)
-    tasks = [asyncio.create_task(work) for work in (campaign, running.announce(), stop.wait())]
+    beside = (running.announce(), running.copy_models(), stop.wait())
+    tasks = [asyncio.create_task(work) for work in (campaign, *beside)]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -100,14 +109,20 @@ async def _running(control: Control, folder: Path, stop: asyncio.Event) -> Async
         elector = Elector(etcd, site.name, control.id, control.etcd.ttl_s)
         parts = await _parts(control, site, folder, elector, stack)
         view = LiveView(parts)
-        leader = Leader(parts, graph.build(site), view)
+        files = ModelFiles(state_dir / "models")
+        desk = ModelDesk(files, parts.agents, parts.now, parts.tell, parts.store.write_audit)
+        leader = Leader(parts, graph.build(site), view, desk)
         parts.handler.joined, parts.handler.tell = leader.joined, parts.tell
-        parts.handler.audit = parts.audit
-        bound = await _listen(parts, view, stop, stack)
+        parts.handler.audit, parts.handler.reported = parts.audit, desk.reported
+        bound = await _listen(parts, create_app(view, stop, desk), stack)
+        stack.callback(stop.set)
         announcer = Announcer()
         stack.push_async_callback(announcer.stop)
         announce = partial(_announce, announcer, control.listen, bound["grpc"])
-        yield _Running(elector, leader, announce, {**bound, "etcd": ",".join(endpoints)})
+        peers = Peers(etcd, control.id, bound["grpc"])
+        replicas = Replicas(etcd, peers.others, files, fetch)
+        bound["etcd"] = ",".join(endpoints)
+        yield _Running(elector, leader, announce, replicas.run, bound)
 
 
 async def _parts(
@@ -130,7 +145,7 @@ async def _parts(
     stack.push_async_callback(proxy.aclose)
     migrator = Migrator(executor, proxy)
     stack.push_async_callback(migrator.aclose)
-    agents = AgentServer(handler)
+    agents = AgentServer(handler, ModelFiles(folder / control.state_dir / "models"))
     return Parts(
         control, site, clock, board, store, agents, handler, executor, migrator, prices, folder
     )
@@ -145,19 +160,16 @@ def _store(control: Control, folder: Path) -> AsyncStore:
     return AsyncStore(store, Days(control.store.raw_days, control.store.rollup_days))
 
 
-async def _listen(
-    parts: Parts, view: LiveView, stop: asyncio.Event, stack: AsyncExitStack
-) -> dict[str, str]:
+async def _listen(parts: Parts, app: FastAPI, stack: AsyncExitStack) -> dict[str, str]:
     """Open the ports; returns what was bound."""
     listen = parts.control.listen
     grpc_host, _ = _split(listen.grpc, "listen.grpc")
     rest_host, rest_port = _split(listen.rest, "listen.rest")
     grpc_port = await parts.agents.start(listen.grpc)
     stack.push_async_callback(parts.agents.stop)
-    web = WebServer(create_app(view, stop))
+    web = WebServer(app)
     bound_rest = await web.start(rest_host, rest_port)
     stack.push_async_callback(web.stop)
-    stack.callback(stop.set)
     rest = f"http://{rest_host}:{bound_rest}"
     return {"grpc": f"{grpc_host}:{grpc_port}", "rest": f"{rest}/api/v1", "dashboard": f"{rest}/"}
 

@@ -1,6 +1,7 @@
 """What the leader does for the database beside its decision cycles; none waits for it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,9 @@ _FRESH_STEPS = 2
 class Upkeep:
     """Adds up by minute, deletes what is old, takes backups; an error is told and stops nothing."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts, self._count = parts, 0
+    def __init__(self, parts: Parts, care: Callable[[datetime], Awaitable[None]]) -> None:
+        """Take the parts, and what cares for the models after each cycle."""
+        self._parts, self._care, self._count = parts, care, 0
         self._at, self._ended = EPOCH, asyncio.Event()
 
     def cycle_done(self, at: datetime) -> None:
@@ -41,6 +43,8 @@ class Upkeep:
             await self._attribute(at)
         async with self._parts.guard("adding up by minute"):
             await self._parts.store.roll_up(at)
+        async with self._parts.guard("watching the models"):
+            await self._care(at)
         if self._count % _PRUNE_CYCLES == 0:
             async with self._parts.guard("pruning the database"):
                 await self._parts.store.prune(at)

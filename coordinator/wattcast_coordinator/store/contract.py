@@ -1,12 +1,13 @@
 """The signature database: what it is asked, and what it answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from wattcast_coordinator.ports import RaiseEvent
+from wattcast_coordinator.store.judged import Judged
 from wattcast_core.columns import IntArray
 from wattcast_core.messages import Batch
 from wattcast_core.units import FloatArray
@@ -20,6 +21,21 @@ class HistoryPoint:
     power_w: float
     cpu_pct: float
     quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecentPower:
+    """Power of servers over the newest steps, all on one grid.
+
+    Attributes:
+        end_s: epoch seconds (data) at which the newest step ends.
+        step_s: length of a step; 0 = nothing is known.
+        power_w: server -> watts, oldest first, NaN where a step lacks.
+    """
+
+    end_s: float = 0.0
+    step_s: float = 0.0
+    power_w: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,11 +141,10 @@ class Archive(Protocol):
     def acknowledged(self, agent: str) -> int:
         """Highest sequence stored for an agent, -1 if none."""
 
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
-        """Power of each server over its last steps, oldest first.
+    def recent_power(self, steps: int) -> RecentPower:
+        """Power of each server over its last steps.
 
-        All servers stand on the same grid, which ends at the newest step of any of them; a step
-        that a server lacks is NaN.
+        The grid ends at the newest step of any of them.
         """
 
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
@@ -149,6 +164,12 @@ class Archive(Protocol):
 
     def counts(self) -> Counts:
         """How much is stored."""
+
+    def judged(self, since: datetime, until: datetime) -> Judged:
+        """Forecasts for steps that end after ``since``, up to ``until``, and what came."""
+
+    def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """Every server on the model's steps, into a .parquet file; how many rows."""
 
 
 class Upkeep(Protocol):

@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from wattcast_coordinator.ports import RaiseEvent, Severity
-from wattcast_coordinator.store import backup, dimensions, frames, rollup
+from wattcast_coordinator.store import backup, dimensions, frames, rollup, steps
+from wattcast_coordinator.store import judged as judging
 from wattcast_coordinator.store.contract import (
     AuditEntry,
     Counts,
     FeedMinutes,
     HistoryPoint,
     HourPower,
+    RecentPower,
     Store,
     WorkloadPower,
 )
@@ -22,7 +24,7 @@ from wattcast_coordinator.store.migrations import migrate
 from wattcast_coordinator.store.schema import FOREVER, SAMPLES, SIGNATURES, SMALL, WORKLOAD_POWER
 from wattcast_core.forecast import Kind
 from wattcast_core.messages import Batch
-from wattcast_core.units import EPOCH
+from wattcast_core.units import EPOCH, epoch_s
 
 _UPSERT = (
     "INSERT INTO batches SELECT agent, sequence FROM new_batches WHERE true"
@@ -128,13 +130,13 @@ class SqlStore(Store):
         if now - backup.newest(folder) >= every:
             backup.rotate(self.engine, folder, now, keep)
 
-    def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
+    def recent_power(self, steps: int) -> RecentPower:
         """See ``Archive``."""
         found = self.engine.rows(
             "SELECT ts, step_s FROM signatures WHERE step_s > 0 ORDER BY ts DESC LIMIT 1"
         )
         if not found:
-            return {}
+            return RecentPower()
         newest, step_s = found[0]
         recent = self.engine.rows(
             "SELECT server, ts, power_w FROM signatures WHERE ts > $1",
@@ -146,7 +148,7 @@ class SqlStore(Store):
             line = series.setdefault(server, [math.nan] * steps)
             if back < steps:
                 line[steps - 1 - back] = _number(power_w)
-        return series
+        return RecentPower(epoch_s(_utc(newest)) + step_s, step_s, series)
 
     def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """See ``Archive``."""
@@ -207,6 +209,14 @@ class SqlStore(Store):
             naive=kinds.get(Kind.NAIVE, 0),
             rows=sum(row.values()),
         )
+
+    def judged(self, since: datetime, until: datetime) -> judging.Judged:
+        """See ``Archive``."""
+        return judging.judged(self.engine, since, until)
+
+    def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """See ``Archive``."""
+        return steps.steps_to_file(self.engine, path, since, until)
 
 
 def _number(value: float | None) -> float:

@@ -16,10 +16,12 @@ from wattcast_coordinator.store.contract import (
     FeedMinutes,
     HistoryPoint,
     HourPower,
+    RecentPower,
     Store,
     WorkloadPower,
 )
 from wattcast_coordinator.store.journal import Journal
+from wattcast_coordinator.store.judged import Judged
 from wattcast_core.errors import StoreUnavailable
 from wattcast_core.messages import Batch
 
@@ -96,13 +98,15 @@ class AsyncStore:
         except (StoreUnavailable, TimeoutError):
             return -1
 
-    async def recent_power_w(self, steps: int) -> Mapping[str, Sequence[float]]:
+    async def recent_power(
+        self, steps: int, patience_real_s: float = _PATIENCE_REAL_S
+    ) -> RecentPower:
         """As of the Store; a decision waits for it, so a database that hangs counts as away."""
         try:
-            async with asyncio.timeout(_PATIENCE_REAL_S):
-                return await self._in(self._reader, lambda: self._store.recent_power_w(steps))
+            async with asyncio.timeout(patience_real_s):
+                return await self._in(self._reader, lambda: self._store.recent_power(steps))
         except TimeoutError as error:
-            raise StoreUnavailable(f"no answer for {_PATIENCE_REAL_S:.0f} s") from error
+            raise StoreUnavailable(f"no answer for {patience_real_s:.0f} s") from error
 
     async def history(self, server: str, since: datetime) -> tuple[HistoryPoint, ...]:
         """As of the Store."""
@@ -115,6 +119,14 @@ class AsyncStore:
     async def events(self, limit: int) -> tuple[RaiseEvent, ...]:
         """As of the Store."""
         return await self._in(self._reader, lambda: self._store.events(limit))
+
+    async def judged(self, since: datetime, until: datetime) -> Judged:
+        """As of the Store; beside what decisions ask."""
+        return await asyncio.to_thread(self._store.judged, since, until)
+
+    async def steps_to_file(self, path: Path, since: datetime, until: datetime) -> int:
+        """As of the Store; takes its time beside everything else."""
+        return await asyncio.to_thread(self._store.steps_to_file, path, since, until)
 
     async def feeds(self, since: datetime) -> tuple[FeedMinutes, ...]:
         """As of the Store."""

@@ -11,15 +11,11 @@ from typing import Any
 import numpy as np
 
 from wattcast_configs.sum_file import write_sums
-from wattcast_coordinator.train import dataset, export, manifest, network, servers_fit, sums_fit
+from wattcast_coordinator.train import export, manifest, network, servers_fit, sums_fit
 from wattcast_coordinator.train.backtest_panel import Panel
 from wattcast_coordinator.train.base import MANIFEST, MODEL, SUMS
-from wattcast_coordinator.train.dataset import Examples
 from wattcast_coordinator.train.recordings import Panel as Recorded
 from wattcast_core.errors import ConfigError
-from wattcast_core.signal.features import Float32Array
-
-_HEAVIEST = 5.0  # times the mean weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +82,18 @@ def fingerprint(panel: Panel, request: Request) -> dict[str, Any]:
 def _fit(
     panel: Panel, request: Request, wanted: dict[str, Any], progress: Callable[[str], None]
 ) -> None:
-    servers, rng = _recorded(panel), np.random.default_rng(request.seed)
-    progress(f"drawing {request.windows} windows of servers")
-    drawn = dataset.draw(servers, request.windows, rng, held_out=False, augment=dataset.PANEL)
-    if not len(drawn):
-        raise ConfigError(
-            f"no window of six hours and an hour ahead before {request.fit_until:%Y-%m-%d %H:%M}; "
-            "remedy: a later --fit-until, or --model"
-        )
+    servers = _recorded(panel)
     settings = servers_fit.Settings(request.epochs, request.seed, request.cell)
-    model, members = servers_fit.fit(drawn, _weight(drawn), settings, progress)
+    model, members, drawn = servers_fit.fit_panel(servers, request.windows, settings, progress)
     request.folder.mkdir(parents=True, exist_ok=True)
     source = sums_fit.Source(servers, *_sums(panel))
     count = round(request.windows * SUM_STEPS_SHARE)
     sums = sums_fit.fit(source, members, count, request.seed, progress)
     if sums is not None:
         write_sums(request.folder / SUMS, sums)
-    _write(model, request, drawn, wanted)
+    name, until = f"panel-{request.cell.lower()}{network.UNITS}", request.fit_until.isoformat()
+    written = export.unscored(model, request.folder / MODEL, name, "panel", until, drawn.input)
+    manifest.write(request.folder / MANIFEST, {**written, "fitted": wanted})
 
 
 def _recorded(panel: Panel) -> Recorded:
@@ -116,30 +107,3 @@ def _sums(panel: Panel) -> tuple[Any, Any, Any]:
     shares = np.concatenate([level.shares for level in panel.levels[1:]])
     total = panel.levels[-1].channels[0, : panel.split, 0]
     return panel.filled_w[:, : panel.split], np.isnan(total), shares
-
-
-def _weight(examples: Examples) -> Float32Array:
-    """Losses count in watts: lively servers weigh more."""
-    scale = examples.input.scale_w
-    return np.asarray(np.minimum(scale / scale.mean(), _HEAVIEST), np.float32)
-
-
-def _write(model: Any, request: Request, drawn: Examples, wanted: dict[str, Any]) -> None:
-    weights, until = export.weights_sha256(model), request.fit_until.isoformat()
-    model_id = f"panel-{request.cell.lower()}{network.UNITS}-{weights[:8]}"
-    about = export.metadata(
-        model_id, application="panel", trained_at=until, context=drawn.input.context, scores={}
-    )
-    probe = {name: of[:64] for name, of in drawn.input.parts().items()}
-    sha256 = export.write(model, request.folder / MODEL, about, probe)
-    written = {
-        "schema": 2,
-        "id": model_id,
-        "file": MODEL,
-        "sha256": sha256,
-        "weights_sha256": weights,
-        "fitted": wanted,
-        "windows": len(drawn),
-        "versions": manifest.versions(),
-    }
-    manifest.write(request.folder / MANIFEST, written)

@@ -188,7 +188,7 @@ def _written(
     target = request.out / MODEL
     probe = {name: of[:64] for name, of in learned.input.parts().items()}
     written = {
-        "schema": 1,
+        "schema": 2,
         "id": model_id,
         "file": target.name,
         "sha256": export.write(model, target, about, probe),

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from wattcast_coordinator.train import manifest
 from wattcast_coordinator.train.network import unrolled
 from wattcast_core.errors import DataError
-from wattcast_core.signal.features import CONTEXT, SCHEMA, Float32Array
+from wattcast_core.signal import probe as probing
+from wattcast_core.signal.features import CONTEXT, SCHEMA, VERSION, Float32Array, ModelInput
+from wattcast_core.signal.model_file import METADATA
 
-METADATA = "forecast.json"
 _STILL = (1980, 1, 1, 0, 0, 0)  # no clock in the archive: the same training gives the same bytes
 _AGREE = 1e-5  # of the answer, or of 1 where it is smaller
 
@@ -63,7 +65,8 @@ def write(
     Args:
         model: the trained Keras model.
         path: the .tflite file to write.
-        description: becomes forecast.json in the file's zip trailer.
+        description: becomes forecast.json in the file's zip trailer, with the answer to the probe
+            that every agent will repeat.
         probe: inputs by name, on which network and export must agree.
 
     Returns:
@@ -73,10 +76,47 @@ def write(
         DataError: the exported network answers differently.
     """
     path.write_bytes(_converted(model, probe))
-    text = json.dumps(description, indent=1, sort_keys=True)
+    asked = model.predict(probing.probe_input().parts(), verbose=0)
+    answer = probing.answer(np.asarray(asked, np.float64))
+    text = json.dumps({**description, probing.ANSWER: answer}, indent=1, sort_keys=True)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(METADATA, _STILL), text)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def unscored(
+    model: Any, path: Path, name: str, application: str, trained_at: str, learned: ModelInput
+) -> dict[str, Any]:
+    """Export a model that is judged elsewhere; what its manifest shall say.
+
+    Args:
+        model: the trained Keras model.
+        path: the .tflite file to write.
+        name: the model's id begins with it.
+        application: whose load it learned.
+        trained_at: ISO time up to which it learned.
+        learned: the windows it learned from.
+    """
+    weights = weights_sha256(model)
+    about = metadata(
+        f"{name}-{weights[:8]}",
+        application=application,
+        trained_at=trained_at,
+        context=learned.context,
+        scores={},
+    )
+    probe = {part: of[:64] for part, of in learned.parts().items()}
+    return {
+        "schema": VERSION,
+        "id": about["id"],
+        "file": path.name,
+        "sha256": write(model, path, about, probe),
+        "weights_sha256": weights,
+        "application": application,
+        "trained_at": trained_at,
+        "windows": len(learned),
+        "versions": manifest.versions(),
+    }
 
 
 def _converted(model: Any, probe: Mapping[str, Float32Array]) -> bytes:

@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wattcast_coordinator.train import learn, network
+import numpy as np
+
+from wattcast_coordinator.train import dataset, learn, network
 from wattcast_coordinator.train.dataset import Examples
 from wattcast_coordinator.train.folds import MEMBERS
+from wattcast_coordinator.train.recordings import Panel
+from wattcast_core.errors import ConfigError
 from wattcast_core.signal.features import Float32Array
 
 _RATE = 4e-3
+_HEAVIEST = 5.0  # times the mean weight
+_LEAST_WINDOWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +61,28 @@ def fit(
         rows = learn.Rows(given, examples.scaled, weight, examples.fold == k)
         learn.fit(member, rows, plan, progress)
     return model, members
+
+
+def fit_panel(
+    servers: Panel, windows: int, settings: Settings, progress: Callable[[str], None]
+) -> tuple[Any, list[Any], Examples]:
+    """Train on servers that will be forecast, too: before ``servers.train_steps``.
+
+    Returns:
+        As of ``fit``, and the windows that were learned from.
+
+    Raises:
+        ConfigError: too little was measured.
+        MissingExtraError: the extra ``train`` is absent.
+    """
+    progress(f"drawing {windows} windows of servers")
+    rng = np.random.default_rng(settings.seed)
+    drawn = dataset.draw(servers, windows, rng, held_out=False, augment=dataset.PANEL)
+    if len(drawn) < min(windows, _LEAST_WINDOWS):
+        raise ConfigError(
+            f"{len(drawn)} windows of six hours and an hour ahead are known,"
+            f" {_LEAST_WINDOWS} are needed; remedy: more days to learn from"
+        )
+    scale = drawn.input.scale_w  # losses count in watts: lively servers weigh more
+    weight = np.asarray(np.minimum(scale / scale.mean(), _HEAVIEST), np.float32)
+    return *fit(drawn, weight, settings, progress), drawn

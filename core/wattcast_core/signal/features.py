@@ -49,8 +49,9 @@ CONTEXT = context.NAMES
 AHEAD = seasons.NAMES
 CANDIDATES = (*seasons.GUESSES, *context.GUESSES, "two_steps_ago", "three_steps_ago", "now")
 SCALING = "(p - last known) / max(mean |change in an hour| of the week, 1 % of level, 0.5 W)"
+VERSION = 2
 SCHEMA: Mapping[str, object] = {  # what a model file must say of itself to be used
-    "schema": 2,
+    "schema": VERSION,
     "recent": list(RECENT),
     "context": list(CONTEXT),
     "ahead": list(AHEAD),

@@ -82,6 +82,29 @@ OUTCOME_REFUSED: Outcome.ValueType  # 4
 OUTCOME_UNKNOWN: Outcome.ValueType  # 5
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
+class _ModelStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_STAGE_UNSPECIFIED: _ModelStage.ValueType  # 0
+    MODEL_STAGE_TRIAL: _ModelStage.ValueType  # 1
+    MODEL_STAGE_SERVING: _ModelStage.ValueType  # 2
+    MODEL_STAGE_REFUSED: _ModelStage.ValueType  # 3
+    MODEL_STAGE_DEFECT: _ModelStage.ValueType  # 4
+    MODEL_STAGE_WORSE: _ModelStage.ValueType  # 5
+
+class ModelStage(_ModelStage, metaclass=_ModelStageEnumTypeWrapper): ...
+
+MODEL_STAGE_UNSPECIFIED: ModelStage.ValueType  # 0
+MODEL_STAGE_TRIAL: ModelStage.ValueType  # 1
+MODEL_STAGE_SERVING: ModelStage.ValueType  # 2
+MODEL_STAGE_REFUSED: ModelStage.ValueType  # 3
+MODEL_STAGE_DEFECT: ModelStage.ValueType  # 4
+MODEL_STAGE_WORSE: ModelStage.ValueType  # 5
+Global___ModelStage: _TypeAlias = ModelStage  # noqa: Y015
+
 @_typing.final
 class SampleBlock(_message.Message):
     """Samples as columns, one entry a row in each field. Far cheaper to make, send and store than a
@@ -754,6 +777,135 @@ class Copied(_message.Message):
 Global___Copied: _TypeAlias = Copied  # noqa: Y015
 
 @_typing.final
+class ModelRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    offset: _builtins.int
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelRequest: _TypeAlias = ModelRequest  # noqa: Y015
+
+@_typing.final
+class ModelChunk(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelChunk: _TypeAlias = ModelChunk  # noqa: Y015
+
+@_typing.final
+class Champion(_message.Message):
+    """Since version 4. The model that forecasts an application's servers; "*" stands for all others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    id: _builtins.str
+    sha256: _builtins.str
+    size: _builtins.int
+    schema: _builtins.int
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        size: _builtins.int = ...,
+        schema: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "id", b"id", "schema", b"schema", "sha256", b"sha256", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Champion: _TypeAlias = Champion  # noqa: Y015
+
+@_typing.final
+class Champions(_message.Message):
+    """All champions, after the Welcome and whenever one changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAMPIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def champions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Champion]: ...
+    def __init__(
+        self,
+        *,
+        champions: _abc.Iterable[Global___Champion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["champions", b"champions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Champions: _TypeAlias = Champions  # noqa: Y015
+
+@_typing.final
+class ModelReport(_message.Message):
+    """What became of a champion at an agent; all of them after the Welcome, then each change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    id: _builtins.str
+    sha256: _builtins.str
+    stage: Global___ModelStage.ValueType
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        stage: Global___ModelStage.ValueType = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "id", b"id", "sha256", b"sha256", "stage", b"stage", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelReport: _TypeAlias = ModelReport  # noqa: Y015
+
+@_typing.final
 class AgentMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -762,6 +914,7 @@ class AgentMessage(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     BEAT_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -772,6 +925,8 @@ class AgentMessage(_message.Message):
     def beat(self) -> Global___Beat: ...
     @_builtins.property
     def copy(self) -> Global___Copy: ...
+    @_builtins.property
+    def report(self) -> Global___ModelReport: ...
     def __init__(
         self,
         *,
@@ -780,12 +935,13 @@ class AgentMessage(_message.Message):
         result: Global___CommandResult | None = ...,
         beat: Global___Beat | None = ...,
         copy: Global___Copy | None = ...,
+        report: Global___ModelReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "report", b"report", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "beat", b"beat", "copy", b"copy", "hello", b"hello", "kind", b"kind", "report", b"report", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result", "beat", "copy"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "batch", "result", "beat", "copy", "report"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -801,6 +957,7 @@ class CoordinatorMessage(_message.Message):
     REJECTED_FIELD_NUMBER: _builtins.int
     LEASE_FIELD_NUMBER: _builtins.int
     COPIED_FIELD_NUMBER: _builtins.int
+    CHAMPIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -813,6 +970,8 @@ class CoordinatorMessage(_message.Message):
     def lease(self) -> Global___Lease: ...
     @_builtins.property
     def copied(self) -> Global___Copied: ...
+    @_builtins.property
+    def champions(self) -> Global___Champions: ...
     def __init__(
         self,
         *,
@@ -822,12 +981,13 @@ class CoordinatorMessage(_message.Message):
         rejected: Global___Rejected | None = ...,
         lease: Global___Lease | None = ...,
         copied: Global___Copied | None = ...,
+        champions: Global___Champions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "champions", b"champions", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "champions", b"champions", "command", b"command", "copied", b"copied", "kind", b"kind", "lease", b"lease", "rejected", b"rejected", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected", "lease", "copied"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "ack", "command", "rejected", "lease", "copied", "champions"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -41,6 +41,11 @@ class AgentLinkStub:
                 request_serializer=wattcast__proto_dot_v1_dot_agent__pb2.AgentMessage.SerializeToString,
                 response_deserializer=wattcast__proto_dot_v1_dot_agent__pb2.CoordinatorMessage.FromString,
                 _registered_method=True)
+        self.Fetch = channel.unary_stream(
+                '/wattcast.v1.AgentLink/Fetch',
+                request_serializer=wattcast__proto_dot_v1_dot_agent__pb2.ModelRequest.SerializeToString,
+                response_deserializer=wattcast__proto_dot_v1_dot_agent__pb2.ModelChunk.FromString,
+                _registered_method=True)
 
 
 class AgentLinkServicer:
@@ -54,6 +59,13 @@ class AgentLinkServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Fetch(self, request, context):
+        """Since version 4: the file of a model, from an offset on; NOT_FOUND if it is not kept here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentLinkServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +73,11 @@ def add_AgentLinkServicer_to_server(servicer, server):
                     servicer.Connect,
                     request_deserializer=wattcast__proto_dot_v1_dot_agent__pb2.AgentMessage.FromString,
                     response_serializer=wattcast__proto_dot_v1_dot_agent__pb2.CoordinatorMessage.SerializeToString,
+            ),
+            'Fetch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Fetch,
+                    request_deserializer=wattcast__proto_dot_v1_dot_agent__pb2.ModelRequest.FromString,
+                    response_serializer=wattcast__proto_dot_v1_dot_agent__pb2.ModelChunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -92,6 +109,33 @@ class AgentLink:
             '/wattcast.v1.AgentLink/Connect',
             wattcast__proto_dot_v1_dot_agent__pb2.AgentMessage.SerializeToString,
             wattcast__proto_dot_v1_dot_agent__pb2.CoordinatorMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Fetch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wattcast.v1.AgentLink/Fetch',
+            wattcast__proto_dot_v1_dot_agent__pb2.ModelRequest.SerializeToString,
+            wattcast__proto_dot_v1_dot_agent__pb2.ModelChunk.FromString,
             options,
             channel_credentials,
             insecure,

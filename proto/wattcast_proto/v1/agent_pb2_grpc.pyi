@@ -38,6 +38,8 @@ class AgentLinkStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentLinkAsyncStub: ...
     Connect: _grpc.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.CoordinatorMessage]
+    Fetch: _grpc.UnaryStreamMultiCallable[_agent_pb2.ModelRequest, _agent_pb2.ModelChunk]
+    """Since version 4: the file of a model, from an offset on; NOT_FOUND if it is not kept here."""
 
 @_typing.type_check_only
 class AgentLinkAsyncStub(AgentLinkStub):
@@ -47,6 +49,8 @@ class AgentLinkAsyncStub(AgentLinkStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Connect: _aio.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.CoordinatorMessage]  # type: ignore[assignment]
+    Fetch: _aio.UnaryStreamMultiCallable[_agent_pb2.ModelRequest, _agent_pb2.ModelChunk]  # type: ignore[assignment]
+    """Since version 4: the file of a model, from an offset on; NOT_FOUND if it is not kept here."""
 
 class AgentLinkServicer(metaclass=_abc_1.ABCMeta):
     """One bidirectional stream an agent. The agent says Hello, the coordinator Welcome or Rejected;
@@ -59,5 +63,13 @@ class AgentLinkServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_agent_pb2.AgentMessage],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.CoordinatorMessage], _abc.AsyncIterator[_agent_pb2.CoordinatorMessage]]: ...
+
+    @_abc_1.abstractmethod
+    def Fetch(
+        self,
+        request: _agent_pb2.ModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.ModelChunk], _abc.AsyncIterator[_agent_pb2.ModelChunk]]:
+        """Since version 4: the file of a model, from an offset on; NOT_FOUND if it is not kept here."""
 
 def add_AgentLinkServicer_to_server(servicer: AgentLinkServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wattcast_coordinator.api.agents import AgentServer
 from wattcast_core.commands import CommandResult
 from wattcast_core.messages import PROTOCOL_VERSION, Batch, Beat, Copy, Hello, Lease, Welcome
+from wattcast_core.models import ModelReport
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,9 @@ class Ear:
     async def on_copy(self, _agent: str, _copy: Copy) -> bool:
         """There is no partner to keep it for."""
         return False
+
+    async def on_report(self, agent: str, report: ModelReport) -> None:
+        """It runs its own model."""
 
     async def on_gone(self, agent: str) -> None:
         """Nothing to do."""

@@ -15,7 +15,7 @@ from wattcast_agent.discover.fixed import Fixed
 from wattcast_agent.link import codec
 from wattcast_agent.link.client import Link
 from wattcast_core.commands import AtsCommand
-from wattcast_core.messages import Hello, Lease, Welcome
+from wattcast_core.messages import Champions, Hello, Lease, Welcome
 from wattcast_tools.ingest.load import Agent, Room
 
 _WAITING = 12  # batches kept ready to send
@@ -80,7 +80,7 @@ class Sender:
     def _hello(self) -> Hello:
         return Hello(self.agent.id, self._rack)
 
-    def _take(self, message: AtsCommand | Welcome | Lease) -> None:
+    def _take(self, message: AtsCommand | Welcome | Lease | Champions) -> None:
         if isinstance(message, Welcome):
             self.outbox.again()
 

@@ -1,0 +1,1 @@
+"""Forecast models: which there are, which are champions, and when one is replaced."""

@@ -1,0 +1,1 @@
+"""``wattcast train`` from the signature database, and the models of a coordinator."""

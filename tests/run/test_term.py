@@ -264,7 +264,8 @@ async def test_without_its_network_of_sums_and_its_past_a_term_goes_on_and_tells
     monkeypatch.setattr(leading, "BASE_SUMS", cut)
     monkeypatch.setattr(edges, "recent_power", away)
     view = LiveView(parts)
-    leader = Leader(parts, graph.build(parts.site), view)
+    desk = ModelDesk(ModelFiles(tmp_path), AgentServer(None), parts.now, parts.tell, print)
+    leader = Leader(parts, graph.build(parts.site), view, desk)
     term = asyncio.create_task(leader.lead(Leadership(etcd, "me", 7, 1)))
     await until(lambda: view.fans or term.done())
     assert set(view.fans) == {"A", "B", "C"}

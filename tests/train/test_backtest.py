@@ -226,3 +226,15 @@ def test_what_is_fitted_is_fitted_before_the_split_and_reused(tmp_path, capsys):
     write(folder, changed)
     assert main([*asked, T.isoformat()]) == 2
     assert "data_sha256" in capsys.readouterr().err
+
+
+def test_a_panel_too_short_to_fit_on_is_forecast_by_the_shipped_model(tmp_path, capsys):
+    args = [
+        "backtest", str(write(tmp_path / "panel", watts())), "--fit-until", T.isoformat(),
+        "--out", str(tmp_path / "out.parquet"), "--level", "server", "--warm-up-days", "0.1",
+        "--days", "0.1", "--json",
+    ]  # fmt: skip
+    assert main(args) == 0
+    told = capsys.readouterr()
+    assert "less than 14 days before T" in told.err
+    assert json.loads(told.out)["model_id"].startswith("base-")

@@ -6,7 +6,8 @@ id -> rack and feed_a_share; optional n1_limit_w). The agent's own forecaster wa
 servers, the coordinator's through the sums of racks, feeds and all servers (n1). Nothing is fitted
 on data from T on; the margins of the calibration go on learning from what has come, as they do
 live. Without --fit-dir or --model, models are fitted on the panel before T into a temporary folder
-where the extra train is installed; else the shipped base model forecasts.
+where the extra train is installed and the panel has two weeks before T; else the shipped base
+model forecasts.
 
 examples: wattcast backtest room --fit-until 2013-08-18 --out forecasts.parquet --report report.html
           wattcast backtest room --fit-until 2013-08-18 --out f.parquet --fit-dir kept --json
@@ -35,6 +36,7 @@ _SHOWN = ("answered", "mae_w", "skill", "pinball10_w", "pinball50_w", "pinball90
 _COVERED = ("coverage90", "coverage99")
 _WITH_LIMIT = ("overload_f1", "onset_recall", "onsets")
 _WINDOWS, _EPOCHS = 240_000, 8
+_LEAST_DAYS = 14  # a fit on less than two whole weeks is worse than the shipped model
 
 Json = dict[str, Any]
 
@@ -122,6 +124,9 @@ def _models(args: argparse.Namespace, panel: "Panel") -> Iterator[Path | None]:
     elif args.fit_dir:
         _fit(args, panel, args.fit_dir)
         yield args.fit_dir
+    elif panel.split < _LEAST_DAYS * _STEPS_A_DAY:
+        _tell(f"less than {_LEAST_DAYS} days before T to fit on: the shipped base model forecasts")
+        yield None
     elif find_spec("keras") and find_spec("tensorflow"):
         with tempfile.TemporaryDirectory(prefix="wattcast-fit-") as folder:
             _fit(args, panel, Path(folder))

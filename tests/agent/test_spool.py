@@ -97,6 +97,11 @@ def test_a_file_that_is_no_spool_is_named_with_a_remedy(tmp_path):
         Spool(tmp_path / "spool.db", 1)
 
 
+def _whole_lines(pipe):
+    """What a killed process had told; it may have died in the middle of a line."""
+    return [line for line in pipe.read().splitlines(keepends=True) if line.endswith("\n")]
+
+
 @pytest.mark.e2e
 def test_what_was_accepted_survives_a_kill(tmp_path):
     path = tmp_path / "spool.db"
@@ -107,7 +112,7 @@ def test_what_was_accepted_survives_a_kill(tmp_path):
         ) as writer:
             accepted += [int(writer.stdout.readline()) for _ in range(40)]
             os.kill(writer.pid, signal.SIGKILL)
-            accepted += [int(line) for line in writer.stdout.read().splitlines()]
+            accepted += [int(line) for line in _whole_lines(writer.stdout)]
     spool = Spool(path, 1)
     kept = [sequence for sequence, _ in spool.pending(0, 10_000_000)]
     assert kept == list(range(100, 100 + len(kept)))
@@ -131,7 +136,7 @@ def test_a_spool_that_is_filled_and_drained_survives_a_kill_at_any_moment(tmp_pa
             lines = [child.stdout.readline().split()]
             time.sleep(0.03 + 0.021 * turn)
             os.kill(child.pid, signal.SIGKILL)
-            lines += [line.split() for line in child.stdout.read().splitlines()]
+            lines += [line.split() for line in _whole_lines(child.stdout)]
         told = [(word, int(number)) for word, number in lines]
         assert told[0][1] >= highest, "what was given stays given"
         given = [number for word, number in told if word == "got"]

@@ -9,7 +9,7 @@ from pymodbus.pdu import ModbusPDU
 
 from wattcast_agent.devices.backoff import Backoff
 from wattcast_agent.devices.login import Login
-from wattcast_agent.devices.modbus_client import Client, client_maker, quiet_real_s
+from wattcast_agent.devices.modbus_client import Client, client_maker, drop, quiet_real_s
 from wattcast_agent.devices.reach import why_no_connection
 from wattcast_configs.address import Address
 from wattcast_configs.command import RegisterWrite
@@ -127,7 +127,7 @@ class Gateway:
     def close(self) -> None:
         """Drop the connection; the next request connects again."""
         if self._client is not None:
-            self._client.close()
+            drop(self._client)
             self._client = None
 
     async def _request(self, unit: int, ask: Callable[[Client], Awaitable[ModbusPDU]]) -> ModbusPDU:
@@ -157,7 +157,7 @@ class Gateway:
         self.close()
         client = self._make()
         if not await client.connect():
-            client.close()
+            drop(client)
             self._backoff.failed(time.monotonic())
             raise await why_no_connection(self.where, self._login, self._timeout_real_s)
         self._client, self._garbled = client, ""

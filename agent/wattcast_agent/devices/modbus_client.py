@@ -1,5 +1,6 @@
 """A pymodbus client for each way to a Modbus device: TCP, RTU on a serial line or in TCP, TLS."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -59,6 +60,14 @@ def client_maker(
         context = tls_context(login.tls, str(where))
         return partial(AsyncModbusTlsClient, where.host, sslctx=context, **common)
     return partial(AsyncModbusTcpClient, where.host, **common)
+
+
+def drop(client: Client) -> None:
+    """Close at once; over TLS a plain close waits for a farewell that an ending loop never sees."""
+    transport = client.ctx.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
 
 
 def quiet_real_s(where: Address) -> float:

@@ -91,8 +91,9 @@ def test_an_unreadable_file_is_refused_by_its_name(tmp_path):
 
 
 def test_the_benchmark_checks_every_plan_again(capsys):
-    assert call(bench_plan, "--class", "few", "--seeds", 2, "--check", "--json") == 0
+    assert call(bench_plan, "--classes", "few,easy1k", "--seeds", 2, "--check", "--json") == 0
     report = json.loads(capsys.readouterr().out)
+    assert set(report["summary"]) == {"few", "easy1k"}
     facts = report["summary"]["few"]
     assert (facts["problems"], facts["invalid"]) == (2, 0)
     assert facts["first_ms_p50"] <= facts["total_ms_p95"]

@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         dest="classes",
         nargs="+",
-        choices=_CLASSES,
-        default=_CLASSES,
+        type=_class_names,
+        default=[_CLASSES],
         metavar="CLASS",
         help=f"of problems: {', '.join(_CLASSES)} (all)",
     )
@@ -62,8 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def _class_names(word: str) -> tuple[str, ...]:
+    """One class, or several with commas between."""
+    names = tuple(word.split(","))
+    for name in names:
+        if name not in _CLASSES:
+            raise argparse.ArgumentTypeError(f"{name}: no class; give {', '.join(_CLASSES)}")
+    return names
+
+
 def run(args: argparse.Namespace) -> int:
     """Solve all problems, print the results; 1 if a plan failed its check."""
+    args.classes = [name for names in args.classes for name in names]
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with native_stdout_to_stderr():
         if args.best_known:

@@ -20,6 +20,7 @@ class Code(StrEnum):
     STALE = "stale"  # from the last good reading: power was not measured just now
     UNFAMILIAR = "unfamiliar"  # an input lies outside what the model learned: wider, or naive
     STEP = "step"  # power has just left all it did in a day
+    RISE = "rise"  # power climbs steadily: the median keeps up with it
     LSTM = "lstm"
     NAIVE = "naive"  # no model, a failing one, or one that was worse lately
 

@@ -12,7 +12,7 @@ from wattcast_agent.forecast.past import Past
 from wattcast_agent.forecast.reasons import Doubts, explained
 from wattcast_core.errors import DataError
 from wattcast_core.forecast import QUANTILES, Forecast, Kind
-from wattcast_core.signal import familiar, features, naive, shifts
+from wattcast_core.signal import familiar, features, naive, rises, shifts
 from wattcast_core.signal.choice import KINDS, Choice
 from wattcast_core.signal.familiar import Range
 from wattcast_core.signal.features import ModelInput
@@ -161,8 +161,10 @@ class Forecaster:
             ]
         )
         raw[:, np.isfinite(history_w).sum(axis=1) < naive.LEAST_STEPS] = np.nan
+        rise_w = rises.expected(history_w)
+        raw = np.stack([rises.followed(of, history_w[:, -1], rise_w) for of in raw])
         step_w = shifts.find(history_w, inputs.scale_w)
-        doubts = Doubts(inputs.age_steps, strange, by, step_w)
+        doubts = Doubts(inputs.age_steps, strange, by, step_w, rise_w[:, 0])
         return _Outlook(end_s, raw, self.past.trail.calibrated(raw), doubts)
 
     def _strangeness(self, inputs: ModelInput) -> tuple[FloatArray, list[str]]:

@@ -20,17 +20,20 @@ class Doubts:
         age_steps: steps since power was measured.
         strange: how far outside the model's range its inputs lie; by: the worst input.
         step_w: watts by which power has just stepped; 0 = it has not.
+        rise_w: watts by which a steady rise goes on in the next step; 0 = there is none.
     """
 
     age_steps: NDArray[np.int64]
     strange: RealArray
     by: Sequence[str]
     step_w: RealArray
+    rise_w: RealArray
 
 
 def explained(choice: Choice, doubts: Doubts, row: int) -> str:
     """``code: words``."""
-    age, strange, step_w = (of[row] for of in (doubts.age_steps, doubts.strange, doubts.step_w))
+    age, strange = doubts.age_steps[row], doubts.strange[row]
+    step_w, rise_w = doubts.step_w[row], doubts.rise_w[row]
     told: list[tuple[Code, str]] = []
     if age:
         told.append((Code.STALE, f"power not measured for {age} steps: from the last good value"))
@@ -40,6 +43,8 @@ def explained(choice: Choice, doubts: Doubts, row: int) -> str:
         told.append((Code.UNFAMILIAR, words))
     if step_w:
         told.append((Code.STEP, f"power has stepped {step_w:+.0f} W out of its day"))
+    if rise_w:
+        told.append((Code.RISE, f"power climbs steadily, {rise_w:.0f} W a step: kept up with"))
     code = told[0][0] if told else Code(choice.kind)
     words = "; ".join([*(words for _, words in told), f"{choice.kind}: {choice.reason}"])
     return f"{code}: {words}" if told else words

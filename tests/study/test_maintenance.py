@@ -7,8 +7,9 @@ import pytest
 
 from wattcast_coordinator.study.days import hour_floor
 from wattcast_coordinator.study.judged import judge
-from wattcast_coordinator.study.maintenance import _ahead, _standing, decide, parse
+from wattcast_coordinator.study.maintenance import _ahead, _standing, decide
 from wattcast_coordinator.study.recording import Past, never_measured
+from wattcast_coordinator.study.window import parse
 from wattcast_coordinator.topology import graph as graphs
 from wattcast_core.errors import ConfigError
 

@@ -13,7 +13,8 @@ def run(args: argparse.Namespace) -> int:
     """0 = go; 3 = no-go, and why."""
     import json
 
-    from wattcast_coordinator.study.maintenance import decide, parse
+    from wattcast_coordinator.study.maintenance import decide
+    from wattcast_coordinator.study.window import parse
     from wattcast_tools.plan_state import recording
 
     window = parse(args.maintenance)

@@ -1,8 +1,7 @@
 """Taking something out of service for some hours: go or no-go, what to move, when to stop."""
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from wattcast_coordinator.study.judged import (
     resolve,
 )
 from wattcast_coordinator.study.recording import Recording
+from wattcast_coordinator.study.window import Window
 from wattcast_coordinator.topology import graph as graphs
 from wattcast_coordinator.topology.graph import Graph
 from wattcast_coordinator.topology.instance import Instance, IntArray
@@ -32,22 +32,6 @@ MARGIN = 0.02  # plans aim so far below limits
 _MOST_MOVES = 60
 _ROUNDS = 20  # of the planner's search
 _SHOWN = 10
-_SPEC = re.compile(r"(?P<element>.+?)\s+(?P<begin>\S+?)\s*/\s*(?P<end>\S+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What is taken out, and from when until when (aware UTC)."""
-
-    element: str
-    begin: datetime
-    end: datetime
-
-    @property
-    def hours(self) -> int:
-        """Whole hours that it touches."""
-        first = days.hour_floor(self.begin)
-        return max(1, -(-int((self.end - first).total_seconds()) // 3600))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +64,6 @@ class Decided:
     other_begins: tuple[datetime, ...]
     bare: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-def parse(text: str) -> Window:
-    """``UPS-A 2026-12-01T02:00/06:00``; times are UTC unless they carry an offset.
-
-    Raises:
-        ConfigError: not understood, or the end is not after the begin.
-    """
-    found = _SPEC.fullmatch(text.strip())
-    if not found:
-        raise ConfigError(
-            f"--maintenance '{text}' is not understood; say e.g. 'UPS-A 2026-12-01T02:00/06:00'"
-        )
-    begin = _time(found["begin"], text)
-    end_text = found["end"]
-    if re.fullmatch(r"\d{1,2}:\d{2}", end_text):
-        hour, minute = (int(part) for part in end_text.split(":"))
-        if hour > 23 or minute > 59:
-            raise ConfigError(f"--maintenance '{text}': '{end_text}' is no time of day")
-        end = begin.replace(hour=hour, minute=minute)
-        end += timedelta(days=1) if end <= begin else timedelta()
-    else:
-        end = _time(end_text, text)
-    if end <= begin:
-        raise ConfigError(f"--maintenance '{text}': it ends before it begins")
-    return Window(found["element"], begin.astimezone(UTC), end.astimezone(UTC))
-
-
-def _time(text: str, whole: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"--maintenance '{whole}': '{text}' is no time; give e.g. 2026-12-01T02:00"
-        ) from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def decide(recording: Recording, asked: Window, *, next_loss: bool = True) -> Decided:

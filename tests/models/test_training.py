@@ -246,7 +246,9 @@ async def test_the_command_itself_is_run_and_its_model_entered(site, leadership)
     async with site.term() as training:
         await training.look(NOW)
         await training.look(NOW + 7 * DAY)
-        await until(lambda: not training.running, 240.0)
+        await until(
+            lambda: not training.running, 900.0
+        )  # at niceness 15, on a machine that others use too
         (entered,) = [m for m in site.desk.models() if m.scores]
         assert entered.scores["targets"] > 100
         assert CHAMPION in entered.scores["pinball_w"]

@@ -6,6 +6,7 @@ usual changes: it stays, or expects the way back. The steps themselves say where
 
 import numpy as np
 
+from wattcast_core.forecast import QUANTILES
 from wattcast_core.signal.steps import HORIZON
 from wattcast_core.units import FloatArray, RealArray
 
@@ -13,6 +14,7 @@ _LASTED = 6  # steps: half an hour
 _CLEAR = 1.2  # times the spread of the steps; a single jump among six reaches 0.4
 _LEAST_SHARE = 0.002  # of the power, a step: a meter's own error
 _DAMPING = 0.9  # of the rise, a step (Gardner and McKenzie, Management Science 31(10), 1985)
+_MEDIAN = QUANTILES.index(0.5)
 
 
 def expected(history_w: RealArray) -> FloatArray:
@@ -35,7 +37,7 @@ def expected(history_w: RealArray) -> FloatArray:
 
 def followed(quantiles_w: FloatArray, now_w: RealArray, rise_w: FloatArray) -> FloatArray:
     """Quantiles [series, HORIZON, 4] lifted so that the median keeps up with the rise."""
-    short_w = now_w[:, None] + rise_w - quantiles_w[:, :, 1]
+    short_w = now_w[:, None] + rise_w - quantiles_w[:, :, _MEDIAN]
     lift_w = np.where(rise_w > 0.0, np.maximum(short_w, 0.0), 0.0)
     lifted: FloatArray = quantiles_w + lift_w[:, :, None]
     return lifted
